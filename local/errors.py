@@ -1,0 +1,33 @@
+"""Faults of input: one clear line and exit code 2, never a traceback."""
+
+import difflib
+import os
+import sys
+from collections.abc import Callable, Iterable
+
+
+class UserError(Exception):
+    """A fault of input that one line explains: what, expected, found, what to do."""
+
+
+def nearest(name: str, candidates: Iterable[str]) -> str:
+    """The end of an error line: ``"; did you mean 'x'?"``, or nothing where none is near."""
+    found = difflib.get_close_matches(str(name), list(candidates), n=1, cutoff=0.5)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def guard(main: Callable[[], None]) -> None:
+    """Run a program's ``main``: a UserError ends it with one line and exit code 2.
+
+    An interruption (Ctrl-C) ends it with exit code 130, as shells expect. Everything
+    else is a fault of winnow itself and keeps its traceback.
+    """
+    program = f"winnow {os.path.splitext(os.path.basename(sys.argv[0]))[0]}"
+    try:
+        main()
+    except UserError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted; the same command continues", file=sys.stderr)
+        raise SystemExit(130) from None
