@@ -1,5 +1,6 @@
 """Faults of input: one clear line and exit code 2, never a traceback."""
 
+import argparse
 import difflib
 import os
 import sys
@@ -14,6 +15,18 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
     """The end of an error line: ``"; did you mean 'x'?"``, or nothing where none is near."""
     found = difflib.get_close_matches(str(name), list(candidates), n=1, cutoff=0.5)
     return f"; did you mean {found[0]!r}?" if found else ""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose faults are one line, as everywhere in winnow."""
+
+    def __init__(self, **options):
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str):
+        options = [name for action in self._actions for name in action.option_strings]
+        unknown = message.rpartition("unrecognized arguments: ")[2].split(" ")[0]
+        raise UserError(f"{message}{nearest(unknown, options) if unknown != message else ''}")
 
 
 def guard(main: Callable[[], None]) -> None:
