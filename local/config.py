@@ -179,7 +179,7 @@ _Loader.add_implicit_resolver(
 
 def _load_yaml(text: str, where: str):
     try:
-        return yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
+        return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
@@ -228,7 +228,7 @@ def _put(conf: dict, key: str, value) -> None:
 
 def _typed(text: str, key: str, spec: str):
     """A string from the command line as the YAML scalar or flow list that it spells."""
-    if text == "" or spec.removeprefix("null or ").strip() == "str" and text != "null":
+    if text == "" or (spec.removeprefix("null or ").strip() == "str" and text != "null"):
         return text
     return _load_yaml(text, f"--{key}")
 

@@ -13,7 +13,7 @@ class UserError(Exception):
 
 def nearest(name: str, candidates: Iterable[str]) -> str:
     """The end of an error line: ``"; did you mean 'x'?"``, or nothing where none is near."""
-    found = difflib.get_close_matches(str(name), list(candidates), n=1, cutoff=0.5)
+    found = difflib.get_close_matches(str(name), list(candidates), n=1, cutoff=0.6)
     return f"; did you mean {found[0]!r}?" if found else ""
 
 

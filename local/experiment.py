@@ -172,8 +172,17 @@ def _command() -> list[str]:
 
 
 def _commit() -> str:
-    """The checkout's commit, with ``-dirty`` where files differ from it; ``unknown`` without git."""
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    """The checkout's commit, ``-dirty`` where files differ from it; ``unknown`` without git."""
+    command = [
+        "git",
+        "-C",
+        str(ROOT),
+        "describe",
+        "--always",
+        "--exclude=*",
+        "--dirty",
+        "--abbrev=12",
+    ]
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
