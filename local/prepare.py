@@ -1,0 +1,275 @@
+"""Stage 0: look at a tree of triplets and write its manifests.
+
+``data/<name>/`` gets train.csv, valid.csv and test.csv (see ``local.manifest``), rejected.csv (what
+was left out, and why) and root.yml. What a tree looks like and what can be wrong with it is said
+in ``local.triplets``. ``groups.csv`` in a split's folder, with the columns folder and group, says
+which folders are not independent; otherwise each folder is a group. Where there is no valid split,
+a tenth of the groups of train becomes it, chosen by a hash of the group's name: folders that are
+added later move no other.
+"""
+
+import collections
+import contextlib
+import csv
+import hashlib
+import math
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from local import manifest
+from local.errors import Parser, UserError, guard, nearest
+from local.experiment import data_dir, read_yaml, replace, write_yaml
+from local.manifest import ROOT_FILE, Row
+from local.triplets import GOOD_DB, SPLITS, Fit, Look, Rejection, look, scan
+
+VALID_SHARE = 0.1  # of the groups of train, where there is no valid split
+VALID_SEED = 0
+MAX_REJECTED = 10.0  # percent of all mixtures
+SHOWN = 5  # rejections per reason in the printed summary; rejected.csv holds all
+LEVELS = 12  # so many SNRs are listed one by one
+FOLDERS_PER_WORKER = 100  # starting a process takes as long as looking at some hundreds
+
+
+def main() -> None:
+    """Look at every folder, print what was found, write the manifests."""
+    parser = Parser(prog="prepare", description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="the tree")
+    parser.add_argument("--name", help="name of the data set; default: that of the tree")
+    parser.add_argument("--channel", type=int, help="of files with several, from 0")
+    parser.add_argument(
+        "--max-rejected",
+        type=float,
+        default=MAX_REJECTED,
+        metavar="PERCENT",
+        help="of the mixtures, that may be left out (default: %(default)g)",
+    )
+    args = parser.parse_args()
+    if args.channel is not None and args.channel < 0:
+        raise UserError(f"--channel {args.channel}: channels are counted from 0")
+    if not 0 <= args.max_rejected <= 100:
+        raise UserError(f"--max-rejected {args.max_rejected:g}: expected 0 to 100")
+    root = args.data.resolve()
+    out = data_dir(args.name or Path(os.path.abspath(args.data)).name)
+    check_place(root, out)
+
+    looks = look_at(root, args.channel)
+    splits = {split: regroup(root / split, seen.examples) for split, seen in looks.items()}
+    if "valid" not in splits:
+        splits["train"], splits["valid"] = take_valid(splits["train"])
+    rejections = [rejection for seen in looks.values() for rejection in seen.rejections]
+    print("\n".join(summary(looks, splits, out)))
+    write_rejected(out / "rejected.csv", rejections)
+    check_enough(looks, splits, args.max_rejected, out)
+    write_manifests(out, splits, {"root": str(root), "channel": args.channel})
+
+
+def check_place(root: Path, out: Path) -> None:
+    """Is there a tree, and may its manifests be written to this folder?
+
+    Raises:
+        UserError: no tree; the folder lies in the tree, or holds the manifests of another one.
+    """
+    if not root.is_dir():
+        raise UserError(f"--data {root}: expected the folder of a tree, found none")
+    folders = sorted(path.name for path in root.iterdir() if path.is_dir())
+    for split in ("train", "test"):
+        if split not in folders:
+            found = ", ".join(folders) or "no folders"
+            raise UserError(
+                f"{root}: expected train/ and test/ (and perhaps valid/), found {found}"
+                f"{nearest(split, folders)}"
+            )
+    if out.resolve().is_relative_to(root):
+        raise UserError(f"{out}: lies inside the tree {root}, which is never written to; move it")
+    place = out / ROOT_FILE
+    if place.exists():
+        tree = read_yaml(place)
+        other = tree.get("root") if isinstance(tree, dict) else None
+        if other != str(root):
+            raise UserError(
+                f"{place}: {out.name} is the name of the tree {other}, not of {root}; give another"
+                f" --name, or edit root there if the tree was moved"
+            )
+
+
+def look_at(root: Path, channel: int | None) -> dict[str, Look]:
+    """Everything in the splits of a tree, looked at by as many processes as are worth starting.
+
+    Raises:
+        UserError: a split cannot be listed.
+    """
+    from joblib import Parallel, cpu_count, delayed
+    from tqdm import tqdm
+
+    looks, tasks = {}, []
+    for split in SPLITS:
+        if split != "valid" or (root / split).is_dir():
+            try:
+                folders, strays = scan(root, split)
+            except OSError as error:
+                raise UserError(f"{root / split}: cannot be listed ({error.strerror})") from None
+            looks[split] = Look(len([stray for stray in strays if stray.folder]), [], strays)
+            tasks += [(root, split, folder, channel) for folder in folders]
+    workers = max(1, min(cpu_count(), len(tasks) // FOLDERS_PER_WORKER))
+    results = Parallel(workers, return_as="generator")(delayed(look)(*task) for task in tasks)
+    progress = tqdm(results, total=len(tasks), desc="looking", unit=" folders")
+    for (_, split, *_), seen in zip(tasks, progress, strict=True):
+        mixtures, examples, rejections = looks[split]
+        examples += seen.examples
+        rejections += seen.rejections
+        looks[split] = Look(mixtures + seen.mixtures, examples, rejections)
+    return looks
+
+
+def regroup(folder: Path, examples: list[tuple[Row, Fit]]) -> list[tuple[Row, Fit]]:
+    """The examples of a split with the groups of its groups.csv, where there is one.
+
+    A folder that is not listed there stays a group of its own.
+
+    Raises:
+        UserError: groups.csv lacks a column, or gives one folder two groups.
+    """
+    path = folder / "groups.csv"
+    if not path.exists():
+        return examples
+    groups = {}
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            table = csv.DictReader(file)
+            if not {"folder", "group"} <= set(table.fieldnames or ()):
+                found = ", ".join(table.fieldnames or ())
+                raise UserError(f"{path}: expected the columns folder and group, found {found}")
+            for line in table:
+                number, group = int(line["folder"]), line["group"]
+                if not group or groups.setdefault(number, group) != group:
+                    raise UserError(
+                        f"{path}, line {table.line_num}: expected one group for folder"
+                        f" {line['folder']}, found {group!r}"
+                        + (f" after {groups[number]!r}" if group else "")
+                    )
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise UserError(f"{path}: expected a folder's number and its group ({error})") from None
+    return [
+        (row._replace(group=groups.get(int(row.group), row.group)), fit) for row, fit in examples
+    ]
+
+
+def take_valid(examples: list[tuple[Row, Fit]]) -> tuple[list, list]:
+    """Split train into train and valid, whole groups at a time.
+
+    A group is in valid if a hash of its name falls into the lowest tenth, whatever else there
+    is; at least one group is in each of the two (where there are two).
+    """
+    ranks = {row.group: _rank(row.group) for row, _ in examples}
+    chosen = sum(rank < VALID_SHARE for rank in ranks.values())
+    chosen = min(max(chosen, 1), len(ranks) - 1)
+    valid = set(sorted(ranks, key=ranks.get)[: max(chosen, 0)])
+    return (
+        [example for example in examples if example[0].group not in valid],
+        [example for example in examples if example[0].group in valid],
+    )
+
+
+def _rank(group: str) -> float:
+    """A number in [0, 1) that depends on the group's name alone."""
+    digest = hashlib.sha256(f"{VALID_SEED} {group}".encode()).digest()
+    return int.from_bytes(digest[:8]) / 2**64
+
+
+def summary(looks: dict[str, Look], splits: dict[str, list], out: Path) -> Iterable[str]:
+    """What was found, in lines: the splits, what deserves a second look, the rejections."""
+    for split in SPLITS:
+        rows = [row for row, _ in splits[split]]
+        taken = " (groups of train)" if split not in looks else ""
+        yield f"{split + taken}: {_describe(rows)}"
+    fits = [example for split in SPLITS for example in splits[split]]
+    scaled = [fit for _, fit in fits if (fit.voice_gain, fit.noise_gain) != (1, 1)]
+    if scaled:
+        gains = [gain for fit in scaled for gain in (fit.voice_gain, fit.noise_gain)]
+        yield (
+            f"{len(scaled)} mixtures hold voice or noise at another level than the files have;"
+            f" gains found and used: {min(gains):.3g} to {max(gains):.3g}"
+        )
+    fair = [(fit.residual_db, row.mix) for row, fit in fits if fit.residual_db > GOOD_DB]
+    if fair:
+        worst, mix = max(fair)
+        yield (
+            f"warning: {len(fair)} mixtures are voice + noise only to {GOOD_DB:g} dB or worse"
+            f" (clipped?); they are used; the worst: {mix}, {worst:.1f} dB"
+        )
+    by_reason = collections.defaultdict(list)
+    for seen in looks.values():
+        for rejection in seen.rejections:
+            by_reason[rejection.reason].append(rejection)
+    for reason, rejections in by_reason.items():
+        yield f"rejected, {reason}: {len(rejections)}"
+        for split, folder, file, _, expected, found in rejections[:SHOWN]:
+            path = "/".join(filter(None, (split, folder, file)))
+            yield f"    {path}: expected {expected}, found {found}"
+        if len(rejections) > SHOWN:
+            yield f"    and {len(rejections) - SHOWN} more, in {out / 'rejected.csv'}"
+
+
+def _describe(rows: list[Row]) -> str:
+    """A split in one line: how much, at which rates and SNRs."""
+    if not rows:
+        return "0 mixtures"
+    minutes = sum(row.num_samples / row.sample_rate for row in rows) / 60
+    rates = ", ".join(f"{rate}" for rate in sorted({row.sample_rate for row in rows}))
+    levels = collections.Counter(row.snr_db for row in rows)
+    if len(levels) <= LEVELS:
+        snrs = ", ".join(f"{snr:g} dB: {levels[snr]}" for snr in sorted(levels))
+    else:
+        snrs = f"{len(levels)} SNRs from {min(levels):g} to {max(levels):g} dB"
+    groups = len({row.group for row in rows})
+    return f"{len(rows)} mixtures in {groups} groups, {minutes:.1f} minutes at {rates} Hz ({snrs})"
+
+
+def check_enough(
+    looks: dict[str, Look], splits: dict[str, list], max_rejected: float, out: Path
+) -> None:
+    """Is enough left to work with?
+
+    Raises:
+        UserError: nothing in a split, or more rejected than ``max_rejected`` percent.
+    """
+    listed = out / "rejected.csv"
+    for split, examples in splits.items():
+        mixtures = looks[split].mixtures if split in looks else 0
+        if not examples and mixtures:
+            raise UserError(f"nothing is left of {split}: see {listed}")
+        if not examples and split in looks:
+            raise UserError(f"{split}/: expected folders such as 0001 with a mixture, found none")
+        if not examples:
+            raise UserError("train/ is one group, of which no valid split can be taken; add valid/")
+    total = sum(seen.mixtures for seen in looks.values())
+    rejected = total - sum(map(len, splits.values()))
+    percent = 100 * rejected / total
+    if percent > max_rejected:
+        raise UserError(
+            f"{rejected} of {total} mixtures ({percent:.1f} %) rejected, more than"
+            f" {max_rejected:g} %: mend the tree (all faults: {listed}) or use the rest with"
+            f" --max-rejected {math.ceil(percent)}"
+        )
+
+
+def write_rejected(path: Path, rejections: Iterable[Rejection]) -> None:
+    """What was left out, and why, as CSV; only the header where nothing was."""
+    with replace(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(Rejection._fields)
+        table.writerows(rejections)
+
+
+def write_manifests(out: Path, splits: dict[str, list], tree: dict) -> None:
+    """The manifests and root.yml: all of them are written before the first takes its place."""
+    with contextlib.ExitStack() as stack:
+        write_yaml(stack.enter_context(replace(out / ROOT_FILE)), tree)
+        for split, examples in splits.items():
+            temporary = stack.enter_context(replace(out / f"{split}.csv"))
+            manifest.write(temporary, [row for row, _ in examples])
+
+
+if __name__ == "__main__":
+    guard(main)
