@@ -131,7 +131,7 @@ class Chain:
 
     def __init__(self, conf: dict, sample_rate: int):
         for name in conf["apply"]:
-            if name not in KINDS:
+            if name not in list(KINDS):  # it may be anything that YAML can say
                 raise UserError(
                     f"data.augment.apply: expected some of {', '.join(KINDS)}, found {name!r}"
                     f"{nearest(name, KINDS)}"

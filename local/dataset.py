@@ -16,6 +16,7 @@ from torch.utils.data import Dataset
 from local import SOURCES, audio
 from local.augment import Chain, pair
 from local.errors import UserError
+from local.losses import SILENCE
 
 REDRAWS = 5  # times that a crop is drawn again which is too quiet
 QUIET_DB = -30.0  # dB of a crop's level over its file's: from here it is a pause
@@ -141,7 +142,7 @@ class Training(Dataset):
             crop = _read(self.manifest, i, source, start, span)
             level = _mean_square(crop)
             usual = self._level(i, source) if rest else level
-            if level > usual * 10 ** (QUIET_DB / 10):
+            if level > max(SILENCE, usual * 10 ** (QUIET_DB / 10)):
                 break
         return i, start, crop
 
@@ -266,7 +267,7 @@ class BatchIndices:
 def set_snr(sources: np.ndarray, snr_db: float) -> np.ndarray:
     """Voice and noise (2, time) with the noise ``snr_db`` below the voice, if neither is silent."""
     voice, noise = (_mean_square(x) for x in sources)
-    if voice > 0 and noise > 0:
+    if min(voice, noise) > SILENCE:
         gain = math.sqrt(voice / noise) / 10 ** (snr_db / 20)
         sources = np.stack([sources[0], sources[1] * np.float32(gain)])
     return sources

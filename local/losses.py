@@ -1,10 +1,10 @@
 """What a training minimises, and SI-SDR to watch it by.
 
 Every value and gradient is finite, for silence, for identical signals and for amplitudes up to
-1e12; decibels are limited to +-100 by adding ``LIMIT`` of the one energy to the other, never by
-an absolute constant, so that the level of a recording does not matter. A target whose mean square
-is ``SILENCE`` or less is silent: it has no decibels, and adds neither loss nor gradient to terms
-in dB. All is computed in float32 (or float64), also under autocast.
+1e12. Decibels are limited by adding ``LIMIT`` of the one energy to the other (SI-SDR to +-100 dB,
+SNR to 100 dB), not by a constant, so that the level of a recording does not matter. A target
+whose mean square is ``SILENCE`` or less is silent: it has no decibels, and adds neither loss nor
+gradient to terms in dB. All is computed in float32 (or float64), also under autocast.
 """
 
 from itertools import permutations
@@ -16,7 +16,7 @@ from local.errors import UserError
 
 LIMIT = 1e-10  # relative to an energy: 100 dB
 SILENCE = 1e-16  # mean square, -160 dB of full scale: under the steps of 24 bits
-TINY = 1e-20  # mean square, keeps the logarithm of a silent estimate finite
+TINY = 1e-27  # mean square; keeps the logarithm of a silent estimate finite, even times ``LIMIT``
 FLOOR = 1e-7  # power of a bin of the STFT, of Parallel WaveGAN's code
 
 
