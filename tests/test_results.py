@@ -46,6 +46,7 @@ def tree(tmp_path, monkeypatch):
     (tmp_path / "README.md").write_text(README.format("recipes"), encoding="utf-8")
     monkeypatch.setattr(results, "ROOT", tmp_path)
     monkeypatch.setattr(config, "ROOT", tmp_path)
+    monkeypatch.setattr(aggregate, "RESAMPLES", aggregate.CHUNK)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
