@@ -50,7 +50,8 @@ def main() -> None:
     if not 0 <= args.max_rejected <= 100:
         raise UserError(f"--max-rejected {args.max_rejected:g}: expected 0 to 100")
     root = args.data.resolve()
-    out = data_dir(args.name or Path(os.path.abspath(args.data)).name)
+    own_name = Path(os.path.abspath(args.data)).name
+    out = data_dir(own_name if args.name is None else args.name)
     check_place(root, out)
 
     looks = look_at(root, args.channel)
@@ -58,7 +59,7 @@ def main() -> None:
     if "valid" not in splits:
         splits["train"], splits["valid"] = take_valid(splits["train"])
     rejections = [rejection for seen in looks.values() for rejection in seen.rejections]
-    print("\n".join(summary(looks, splits, out)))
+    print("\n".join(summary(root, looks, splits, out)))
     write_rejected(out / "rejected.csv", rejections)
     check_enough(looks, splits, args.max_rejected, out)
     write_manifests(out, splits, {"root": str(root), "channel": args.channel})
@@ -177,12 +178,18 @@ def _rank(group: str) -> float:
     return int.from_bytes(digest[:8]) / 2**64
 
 
-def summary(looks: dict[str, Look], splits: dict[str, list], out: Path) -> Iterable[str]:
+def summary(
+    root: Path, looks: dict[str, Look], splits: dict[str, list], out: Path
+) -> Iterable[str]:
     """What was found, in lines: the splits, what deserves a second look, the rejections."""
     for split in SPLITS:
         rows = [row for row, _ in splits[split]]
         taken = " (groups of train)" if split not in looks else ""
         yield f"{split + taken}: {_describe(rows)}"
+    folders = sorted(path.name for path in root.iterdir() if path.is_dir())
+    others = [name for name in folders if name not in SPLITS and not name.startswith((".", "_"))]
+    if others:
+        yield f"not a split, left alone: {', '.join(others)}"
     fits = [example for split in SPLITS for example in splits[split]]
     scaled = [fit for _, fit in fits if (fit.voice_gain, fit.noise_gain) != (1, 1)]
     if scaled:

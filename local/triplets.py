@@ -108,7 +108,7 @@ def look(root: Path, split: str, folder: str, channel: int | None = None) -> Loo
     place, rejections = root / split / folder, []
 
     def reject(file: str, *fault: str) -> None:
-        rejections.append(Rejection(split, folder, _printable(file), *fault))
+        rejections.append(Rejection(split, folder, *map(_printable, (file, *fault))))
 
     try:
         wavs = sorted(filter(_is_wav, os.listdir(place)), key=_shortest_first)
@@ -116,22 +116,23 @@ def look(root: Path, split: str, folder: str, channel: int | None = None) -> Loo
         reject("", "unreadable file", "a folder that can be listed", str(error.strerror))
         return Look(1, [], rejections)
     sources, mixes = _read_names(wavs, reject)
-    examples = []
+    files, fits = {}, {}
     if all(_is_mix(rejection.file) for rejection in rejections):
         with contextlib.ExitStack() as stack:
-            files = {}
             for file in (*sources, *mixes):
                 try:
                     files[file] = stack.enter_context(Wav(place / file, channel))
                 except Fault as fault:
                     reject(file, *fault.args)
-            for file, fit in _listen(files, sources, mixes, reject).items():
-                paths = [f"{split}/{folder}/{name}" for name in (file, *sources)]
-                form = files[file].rate, files[file].frames
-                gains = fit.voice_gain, fit.noise_gain, round(fit.snr_db, 3) + 0.0  # no -0.0
-                xx = mixes[file]
-                row = Row(f"{folder}_{xx}", float(xx), *paths, *form, *gains, folder)
-                examples.append((row, fit))
+            fits = _listen(files, sources, mixes, reject)
+    examples = []
+    for file, found in fits.items():
+        xx, wav = mixes[file], files[file]
+        paths = [f"{split}/{folder}/{name}" for name in (file, *sources)]
+        snr_db = round(found.snr_db, 3) + 0.0  # the sum makes 0 of -0
+        gains = found.voice_gain, found.noise_gain, snr_db
+        row = Row(f"{folder}_{xx}", float(xx), *paths, wav.rate, wav.frames, *gains, folder)
+        examples.append((row, found))
     examples.sort(key=lambda example: example[0].snr_db)
     return Look(max(1, sum(map(_is_mix, wavs))), examples, rejections)
 
@@ -174,7 +175,7 @@ def _listen(
     gram, faults = _gram(files)
     frames = files[sources[0]].frames
     for i, file in enumerate(sources, 1):
-        if gram[i, i] - gram[0, i] ** 2 / frames <= frames * STEP**2:
+        if file not in faults and gram[i, i] - gram[0, i] ** 2 / frames <= frames * STEP**2:
             faults[file] = Fault("silent voice or noise", "a sound", "less than 1 step of 16 bits")
     fits = {}
     for i, file in enumerate(files, 1):
@@ -288,5 +289,5 @@ def _shortest_first(name: str) -> tuple[int, str]:
 
 
 def _printable(name: str) -> str:
-    """A file name that any terminal and CSV can show, also one that is not UTF-8."""
+    """Text that any terminal and CSV can show, also with a file name that is not UTF-8."""
     return name.encode("utf-8", "backslashreplace").decode()
