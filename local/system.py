@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import math
 
 import pytorch_lightning as pl
 import torch
@@ -46,16 +47,21 @@ class System(AsteroidSystem):
         self.audio_seconds = 0.0
         self.best = {"loss": float("inf"), "epoch": -1, "state": None, "metrics": {}}
         self._totals: dict[str, torch.Tensor] = {}
+        self._val_loss: float | None = None
 
     # ------------------------------------------------------------------ data
 
     def train_dataloader(self) -> DataLoader:
-        """Batches of this rank, from where a checkpoint inside an epoch left off."""
+        """Batches of this rank in this epoch, from where a checkpoint inside it left off.
+
+        Lightning calls this before every epoch (``reload_dataloaders_every_n_epochs``).
+        """
         batches = self._indices(len(self.train_data), shuffle=True)
         progress = self.trainer.fit_loop.epoch_loop.batch_progress.current
-        batches.set_epoch(self.trainer.current_epoch)
+        epoch = self.trainer.fit_loop.epoch_progress.current.processed
+        batches.set_epoch(epoch)
         batches.start(progress.ready % len(batches))
-        self.train_data.set_epoch(self.trainer.current_epoch)
+        self.train_data.set_epoch(epoch)
         return self._loader(self.train_data, batches)
 
     def val_dataloader(self) -> DataLoader:
@@ -73,10 +79,6 @@ class System(AsteroidSystem):
             data, batch_sampler=batches, num_workers=self.config["data"]["num_workers"],
             pin_memory=self.device.type == "cuda",
         )  # fmt: skip
-
-    def on_train_epoch_start(self) -> None:
-        """The data of this epoch are a function of the seed, the epoch and the index."""
-        self.train_data.set_epoch(self.current_epoch)
 
     def on_train_batch_start(self, batch, batch_idx) -> None:
         """Seed what is random in the network, such that a continued training repeats it."""
@@ -100,7 +102,7 @@ class System(AsteroidSystem):
                 if len(values):
                     self.log(name, values.mean())
         if not torch.isfinite(loss):
-            raise UserError(self._diverged("the loss", float(loss)))
+            raise UserError(self._diverged("the loss", float(loss.detach())))
         self.log("loss", loss, prog_bar=True)
         self.log_dict({f"loss_{name}": value for name, value in terms.items()})
         self.audio_seconds += mix.numel() / self.model.sample_rate * self.trainer.world_size
@@ -131,26 +133,32 @@ class System(AsteroidSystem):
             total = self.trainer.strategy.reduce(total, reduce_op="sum")
             means[name] = (total[0] / total[1]).float()
         self._totals = {}
-        self.log_dict(means)
-        self.log("val_loss", means["val_loss"], prog_bar=True)
-        if not torch.isfinite(means["val_loss"]):
-            raise UserError(self._diverged("the validation loss", float(means["val_loss"])))
-        if float(means["val_loss"]) < self.best["loss"]:
-            state = {
-                k: v.detach().cpu().clone() for k, v in self.model.network.state_dict().items()
-            }
+        for name, value in means.items():
+            self.log(name, value, prog_bar=name == "val_loss")
+        self._val_loss = float(means["val_loss"])
+        if not math.isfinite(self._val_loss):
+            raise UserError(self._diverged("the validation loss", self._val_loss))
+        if self._val_loss < self.best["loss"]:
+            weights = self.model.network.state_dict()
+            state = {name: value.detach().cpu().clone() for name, value in weights.items()}
             self.best = {
-                "loss": float(means["val_loss"]),
+                "loss": self._val_loss,
                 "epoch": int(self.current_epoch),
                 "state": state,
                 "metrics": {name: float(value) for name, value in means.items()},
             }
 
     def on_train_epoch_end(self) -> None:
-        """An epoch-wise scheduler moves after validation, before the checkpoint."""
-        if self.scheduler is not None and self.config["scheduler"]["interval"] == "epoch":
+        """An epoch-wise scheduler moves after validation, before the checkpoint.
+
+        An epoch that was cut short by the clock has been validated; when it continues, Lightning
+        may end it without a second validation, and then nothing moves.
+        """
+        validated, self._val_loss = self._val_loss, None
+        epochwise = self.scheduler is not None and self.config["scheduler"]["interval"] == "epoch"
+        if epochwise and validated is not None:
             if isinstance(self.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-                self.scheduler.step(self.trainer.callback_metrics["val_loss"])
+                self.scheduler.step(validated)
             else:
                 self.scheduler.step()
         self.log("lr", self.optimizer.param_groups[0]["lr"])

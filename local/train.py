@@ -6,8 +6,10 @@ The same command again continues an interrupted training, from the last epoch or
 of ``trainer.checkpoint_steps``; a finished one is not repeated.
 """
 
+import logging
 import shutil
 import sys
+import warnings
 from pathlib import Path
 
 from local import SOURCES, config, experiment
@@ -169,6 +171,12 @@ def descend(separator, conf: dict, manifests: dict, last: Path) -> dict | None:
 
     from local.system import LastCheckpoint, System
 
+    # Lightning's advertisements and its advice on workers, which conf.yml has decided
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings(
+        "ignore", message=r".*(does not have many workers|isinstance\(treespec)"
+    )
     separator.train()
     system = System(separator, conf, manifests["train"], manifests["valid"])
     settings = conf["trainer"]
@@ -189,13 +197,14 @@ def descend(separator, conf: dict, manifests: dict, last: Path) -> dict | None:
         logger=_loggers(last.parent.parent / "logs", conf["log"]),
         log_every_n_steps=min(conf["log"]["every_n_steps"], max(1, len(system.train_data))),
         num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1,
         use_distributed_sampler=False,
         enable_model_summary=False,
         plugins=[_AtomicFile()],
         default_root_dir=str(last.parent.parent),
     )
     try:
-        trainer.fit(system, ckpt_path=str(last) if last.is_file() else None)
+        trainer.fit(system, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     except SystemExit:  # Lightning's answer to Ctrl-C
         raise KeyboardInterrupt from None
     if trainer.global_rank != 0:
