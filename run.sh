@@ -30,7 +30,7 @@ OPTION_TABLE='
 2  engine        fast|museval who computes BSS Eval
 2  jobs          COUNT        processes that score at the same time
 2  scheduler     ADDRESS      Dask cluster that scores
-3  num-examples  N            examples to listen to in the report
+3  num-examples  N            examples per SNR to listen to on the page
 '
 
 # shellcheck source=local/options.sh

@@ -18,6 +18,7 @@ environment() {
   fi
   PYTHON=.venv/bin/python
   whole && return
+  if ! base_is_whole; then find_python && check_compiler; fi # before anything is written
   lock
   if ! whole; then install; fi # another run may have installed meanwhile
   unlock
@@ -73,8 +74,6 @@ missing_extras() {
 install() {
   local extra list
   if ! base_is_whole; then
-    find_python
-    check_compiler
     find .venv/ -mindepth 1 -maxdepth 1 ! -name winnow -exec rm -rf {} +
     rm -f "$STATE"/pins "$STATE"/extra-*
     say "making .venv with $BASE (about 6 GB, most of it torch; some minutes)"

@@ -25,16 +25,19 @@ def pytest_collection_modifyitems(config, items):
         config.hook.pytest_deselected(items=slow)
 
 
-@pytest.fixture
-def checkout(tmp_path) -> Path:
-    """A copy of the checkout as git would clone it, in a folder with a space in its name."""
+@pytest.fixture(scope="session")
+def copy_checkout():
+    """A function that copies the checkout, less what running it made, to a folder yet to be."""
 
     def ignored(folder, names):
         top = NOT_SOURCE if Path(folder) == ROOT else set()
-        return {
-            n
-            for n in names
-            if n in top or n == "__pycache__" or n.endswith(("_cache", ".egg-info"))
-        }
+        made = ("__pycache__", "_cache", ".egg-info")
+        return {name for name in names if name in top or name.endswith(made)}
 
-    return Path(shutil.copytree(ROOT, tmp_path / "a clone", ignore=ignored))
+    return lambda to: Path(shutil.copytree(ROOT, to, ignore=ignored))
+
+
+@pytest.fixture
+def checkout(tmp_path, copy_checkout) -> Path:
+    """A copy of the checkout as git would clone it, in a folder with a space in its name."""
+    return copy_checkout(tmp_path / "a clone")

@@ -1,0 +1,302 @@
+"""The environment that run.sh makes: when, from what, and what it says where it cannot.
+
+A machine here is a PATH of a few tools, with interpreters that pretend: another version, no venv
+module, a pip that only notes what it was asked for. They run every stage as nothing.
+"""
+
+import configparser
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+
+import pytest
+from conftest import ROOT
+
+TOOLS = ("awk", "bash", "cat", "cmp", "cp", "dirname", "env", "find", "grep", "ln", "ls", "mkdir",
+         "mv", "readlink", "rm", "sed", "sleep")  # fmt: skip
+COMPILER = sysconfig.get_config_var("CC").split()[0]
+
+# What follows takes the place of an interpreter; the names in braces are filled in.
+INTERPRETER = """#!{python} -IS
+import json, os, shutil, subprocess, sys, sysconfig, time
+
+def main():
+    if sys.argv[1] == "-c":
+        sys.version_info = {version}
+        if not {venv}:
+            sys.modules["ensurepip"] = None
+        if not {headers}:
+            sysconfig.get_path = lambda name: "/no/such/include"
+        code, sys.argv = sys.argv[2], ["-c", *sys.argv[3:]]
+        exec(code, {{"__name__": "__main__"}})
+    elif sys.argv[1:3] == ["-m", "venv"]:
+        os.makedirs(sys.argv[3] + "/bin", exist_ok=True)
+        shutil.copy(sys.argv[0], sys.argv[3] + "/bin/python")
+    elif sys.argv[1:3] == ["-m", "pip"]:
+        with open(os.environ["PIP_CONSTRAINT"]) as file:
+            constraints = file.read().split("\\n")
+        with open({log!r}, "a") as log:
+            log.write(json.dumps([sys.argv[-1], constraints]) + "\\n")
+        open(".venv/half-made", "w").close()
+        time.sleep(float(os.environ.get("PIP_TAKES", 0)))
+        if os.environ.get("PIP_SAYS"):
+            sys.exit(os.environ["PIP_SAYS"])
+
+main()
+"""
+
+
+class Machine:
+    """A PATH with tools and interpreters of one's choice, and a copy of the checkout."""
+
+    def __init__(self, checkout, folder):
+        self.checkout, self.bin, self.log = checkout, folder / "bin", folder / "pip.log"
+        self.bin.mkdir()
+        for tool in (*TOOLS, COMPILER):
+            (self.bin / tool).symlink_to(shutil.which(tool))
+
+    def python(self, name, version=(3, 12), venv=True, headers=True):
+        path = self.bin / name
+        log = str(self.log)
+        path.write_text(
+            INTERPRETER.format(
+                python=sys.executable, version=version, venv=venv, headers=headers, log=log
+            )
+        )
+        path.chmod(0o755)
+
+    def start(self, *words, **env):
+        return subprocess.Popen(
+            [str(self.checkout / "run.sh"), *words], cwd=self.bin,
+            env={"PATH": str(self.bin)} | env, text=True, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def run(self, *words, **env):
+        process = self.start(*words, **env)
+        out, err = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def installed(self):
+        """What pip was asked to install, call by call."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return [json.loads(line)[0] for line in lines]
+
+
+@pytest.fixture
+def machine(checkout, tmp_path):
+    return Machine(checkout, tmp_path)
+
+
+def assert_refused(result, *parts):
+    """Exit code 2, and the last line (nothing but notes before it) holds every part."""
+    *notes, line = result.stderr.splitlines()
+    assert result.returncode == 2, result.stderr
+    assert all(part in line for part in parts), line
+    assert all(note.startswith(("run.sh: making ", "run.sh: installing ")) for note in notes)
+
+
+def test_a_first_run_installs_the_pins_and_a_second_nothing(machine):
+    machine.python("python3.12")
+    first = machine.run()
+    assert first.returncode == 0, first.stderr
+    assert len([line for line in first.stderr.splitlines() if line.startswith("+ ")]) == 5
+    second = machine.run()
+    assert second.returncode == 0, second.stderr
+    assert "making" not in second.stderr
+    [(what, constraints)] = [json.loads(line) for line in machine.log.read_text().splitlines()]
+    assert what == "."
+    assert {"torch==2.11.0", "torchaudio==2.11.0", "huggingface_hub==2.4.0"} <= set(constraints)
+    assert all("==" in line for line in constraints if line and not line.startswith("#"))
+
+
+def test_it_is_made_again_when_a_pin_changes_and_not_for_another_setting(machine):
+    machine.python("python3.12")
+    machine.run()
+    setup = machine.checkout / "setup.cfg"
+    text = setup.read_text()
+    assert "-ra" in text
+    assert "tqdm==4.70.1" in text
+    setup.write_text(text.replace("-ra", "-rA") + "# a comment\n")
+    machine.run()
+    assert machine.installed() == ["."]
+    setup.write_text(text.replace("tqdm==4.70.1", "tqdm==4.70.2"))
+    result = machine.run()
+    assert "making .venv" in result.stderr
+    assert machine.installed() == [".", "."]
+
+
+def test_it_is_made_again_when_its_python_is_gone(machine):
+    machine.python("python3.12")
+    machine.run()
+    python = machine.checkout / ".venv" / "bin" / "python"
+    python.unlink()
+    python.symlink_to("/no/such/python")
+    assert machine.run().returncode == 0
+    assert machine.installed() == [".", "."]
+
+
+def test_a_failed_installation_is_not_trusted(machine):
+    machine.python("python3.12")
+    for _ in range(2):
+        assert_refused(machine.run(PIP_SAYS="ERROR: it broke"), "it broke", "install.log")
+        (machine.checkout / ".venv" / "left-over").write_text("")
+    assert machine.run().returncode == 0
+    assert machine.installed() == [".", ".", "."]
+    assert not (machine.checkout / ".venv" / "left-over").exists()
+
+
+def test_a_killed_installation_is_not_trusted(machine):
+    machine.python("python3.12")
+    process = machine.start(PIP_TAKES="60")
+    deadline = time.monotonic() + 30
+    while not (machine.checkout / ".venv" / "half-made").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    result = machine.run()
+    assert result.returncode == 0, result.stderr
+    assert machine.installed() == [".", "."]
+
+
+def test_two_at_once_install_once(machine):
+    machine.python("python3.12")
+    processes = [machine.start(PIP_TAKES="2") for _ in range(2)]
+    errors = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    assert machine.installed() == ["."]
+    assert sum("waiting for it" in text for text in errors) == 1
+
+
+def test_extras_come_when_they_are_needed_and_stay(machine):
+    machine.python("python3.12")
+    recipes, setup = machine.checkout / "recipes", machine.checkout / "setup.cfg"
+    shutil.copytree(recipes / "convtasnet", recipes / "needy")
+    text = setup.read_text()
+    head = "[options.extras_require]\n"
+    assert head in text
+    setup.write_text(text.replace(head, f"{head}needy =\n    one-more==1.0\n"))
+    for words in (["--model=convtasnet"], ["--model=needy"], ["--model=needy"], [],
+                  ["--scheduler=tcp://somewhere"], ["--test"], ["--test"]):  # fmt: skip
+        result = machine.run(*words)
+        assert result.returncode == 0, result.stderr
+    assert machine.installed() == [".", ".[needy]", ".[cluster]", ".[test]"]
+    setup.write_text(setup.read_text().replace("one-more==1.0", "one-more==1.1"))
+    machine.run("--model=convtasnet")
+    machine.run("--model=needy")
+    assert machine.installed()[4:] == [".[needy]"]
+
+
+def test_an_extra_that_fails_leaves_the_rest_in_use(machine):
+    machine.python("python3.12")
+    machine.run()
+    assert_refused(machine.run("--test", PIP_SAYS="ERROR: it broke"), "it broke")
+    assert machine.run().returncode == 0
+    machine.run("--test")
+    assert machine.installed() == [".", ".[cluster,test]", ".[cluster,test]"]
+
+
+def test_the_first_python_that_fits_is_taken(machine):
+    machine.python("python3.13", venv=False)
+    machine.python("python3.11", version=(3, 11))
+    machine.python("python3", version=(3, 9))
+    assert f"with {machine.bin}/python3.11 " in machine.run().stderr
+
+
+@pytest.mark.parametrize(
+    ("pythons", "parts"),
+    [
+        ([], ["no Python 3.11 to 3.14 on the PATH", "apt-get install", "brew install"]),
+        ([("python3", (3, 9))], ["python3 is 3.9", "3.11 to 3.14"]),
+        ([("python3", (3, 15))], ["python3 is 3.15", "3.11 to 3.14"]),
+        ([("python3", (4, 12))], ["python3 is 4.12", "3.11 to 3.14"]),
+    ],
+)
+def test_no_python_that_fits(machine, pythons, parts):
+    for name, version in pythons:
+        machine.python(name, version)
+    assert_refused(machine.run(), *parts)
+    assert machine.installed() == []
+
+
+def test_no_venv_module(machine):
+    machine.python("python3", version=(3, 12), venv=False)
+    assert_refused(machine.run(), "no venv module", "apt-get install python3.12-venv")
+
+
+def test_no_compiler(machine):
+    machine.python("python3.12")
+    (machine.bin / COMPILER).unlink()
+    assert_refused(machine.run(), f"no C compiler ({COMPILER})", "pesq", "build-essential")
+    assert_refused(machine.run(CC="my-cc -O2"), "no C compiler (my-cc)")
+
+
+def test_no_python_headers(machine):
+    machine.python("python3.12", headers=False)
+    assert_refused(machine.run(), "no Python.h in /no/such/include", "-dev")
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (
+            "WARNING: Retrying (Retry(total=0)) after ...\nERROR: No matching distribution",
+            "network",
+        ),
+        ("ERROR: Could not install packages: [Errno 28] No space left on device", "disk is full"),
+        ("a warning\nerror: command 'gcc' failed with exit code 1", "command 'gcc' failed"),
+    ],
+)
+def test_the_line_names_what_ended_pip(machine, said, expected):
+    machine.python("python3.12")
+    assert_refused(machine.run(PIP_SAYS=said), expected, "install.log")
+
+
+def test_no_network(machine):
+    """With a real interpreter and its real pip, and an index that nobody serves."""
+    (machine.bin / "python3").symlink_to(sys.executable)
+    offline = {"PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_CONFIG_FILE": os.devnull,
+               "PIP_NO_CACHE_DIR": "1", "PIP_RETRIES": "1"}  # fmt: skip
+    assert_refused(machine.run(**offline), "no network", "proxy")
+    assert not (machine.checkout / ".venv" / "winnow" / "pins").exists()
+
+
+def test_somebody_elses_environment_is_left_alone(machine):
+    machine.python("python3.12")
+    (machine.checkout / ".venv" / "bin").mkdir(parents=True)
+    assert_refused(machine.run(), ".venv was not made by run.sh", "--python")
+    assert (machine.checkout / ".venv" / "bin").exists()
+
+
+def test_own_options_are_checked_before_the_environment_and_keys_after(machine):
+    assert_refused(machine.run("--model=convtasnett"), "convtasnett")
+    assert_refused(machine.run("--optim.lrr=3"), "no Python")
+    assert not (machine.checkout / ".venv").exists()
+
+
+def test_a_named_interpreter_must_have_the_packages_and_gets_none(machine):
+    machine.python("bare", version=(3, 12, 0))
+    assert_refused(machine.run("--python", "bare"), "lacks", "torch==2.11.0", "pesq==0.0.4")
+    assert_refused(machine.run("--python", "./bare", "--test"), "lacks", "pytest==")
+    machine.python("old", version=(3, 9, 2))
+    assert_refused(machine.run("--python=old"), "is Python 3.9", "3.11")
+    assert machine.installed() == []
+    assert not (machine.checkout / ".venv").exists()
+
+
+def test_every_requirement_is_pinned_exactly_and_in_one_place():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    lists = [setup["options"]["install_requires"], *setup["options.extras_require"].values()]
+    lines = "\n".join([*lists, (ROOT / "constraints.txt").read_text()]).splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert [pin for pin in pins if not re.fullmatch(r"[\w.-]+==[\w.]+", pin)] == []
+    names = [re.sub(r"[-_.]+", "-", pin.partition("==")[0]).lower() for pin in pins]
+    assert sorted(names) == sorted(set(names))
