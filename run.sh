@@ -52,17 +52,20 @@ run() {
   "$PYTHON" "$@" || exit
 }
 
-read_options "$@" # FIRST, LAST, RECIPE, EXPERIMENT, DATA, NAME, SETTINGS, EXTRAS, PYTEST
-cd "$ROOT"
-environment # PYTHON
-if given test; then
-  run -m pytest ${PYTEST[@]+"${PYTEST[@]}"}
-  exit
-fi
-check_settings
+{ # bash reads a group whole before it runs it: this file may change during a long training
+  read_options "$@" # FIRST, LAST, RECIPE, EXPERIMENT, DATA, NAME, SETTINGS, EXTRAS, PYTEST
+  cd "$ROOT"
+  environment # PYTHON
+  if given test; then
+    run -m pytest ${PYTEST[@]+"${PYTEST[@]}"}
+    exit
+  fi
+  check_settings
 
-stage 0 --data="$DATA" --name="$NAME"
-stage 1 "${EXPERIMENT[@]}" ${SETTINGS[@]+"${SETTINGS[@]}"}
-stage 2 "${EXPERIMENT[@]}"
-stage 3 "${EXPERIMENT[@]}"
-stage 4 ${NAME:+--name="$NAME"}
+  stage 0 --data="$DATA" --name="$NAME"
+  stage 1 "${EXPERIMENT[@]}" ${SETTINGS[@]+"${SETTINGS[@]}"}
+  stage 2 "${EXPERIMENT[@]}"
+  stage 3 "${EXPERIMENT[@]}"
+  stage 4 ${NAME:+--name="$NAME"}
+  exit
+}

@@ -157,7 +157,7 @@ lock() {
   if [[ -e .venv && ! -d $STATE && -n $(ls -A .venv 2>/dev/null) ]]; then
     fail ".venv was not made by run.sh: move it away, or use it with --python .venv/bin/python"
   fi
-  mkdir -p "$STATE" || fail "cannot write in $ROOT"
+  mkdir -p "$STATE" 2>/dev/null || fail "cannot write in $ROOT"
   until ln -s $$ "$STATE/lock" 2>/dev/null; do
     owner=$(readlink "$STATE/lock" || true)
     if [[ -n $owner ]] && ! kill -0 "$owner" 2>/dev/null; then
