@@ -140,7 +140,7 @@ class Chain:
 
     def reach(self, frames: int) -> int:
         """How many samples in give ``frames`` samples out: a change of speed uses up more."""
-        for step in reversed(self.steps):
+        for step in self.steps:
             frames = step.reach(frames) if isinstance(step, Speed) else frames
         return frames
 

@@ -4,7 +4,8 @@ Every value and gradient is finite, for silence, for identical signals and for a
 1e12. Decibels are limited by adding ``LIMIT`` of the one energy to the other (SI-SDR to +-100 dB,
 SNR to 100 dB), not by a constant, so that the level of a recording does not matter. A target
 whose mean square is ``SILENCE`` or less is silent: it has no decibels, and adds neither loss nor
-gradient to terms in dB. All is computed in float32 (or float64), also under autocast.
+gradient to terms in dB. Half precision is made float32 first, and there is no operation here that
+autocast would take down to it.
 """
 
 from itertools import permutations
@@ -92,9 +93,8 @@ class SourceLoss(nn.Module):
 
     def _terms(self, estimates, sources) -> dict[str, torch.Tensor]:
         """Each term of weight, (batch, source) or whatever the leading axes broadcast to."""
-        with torch.autocast(estimates.device.type, enabled=False):
-            estimates, sources = _exact(estimates), _exact(sources)
-            return {name: TERMS[name](estimates, sources, self.windows) for name in self.weights}
+        estimates, sources = _exact(estimates), _exact(sources)
+        return {name: TERMS[name](estimates, sources, self.windows) for name in self.weights}
 
 
 def si_sdr(estimates: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:

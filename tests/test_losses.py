@@ -221,6 +221,17 @@ def test_a_silent_target_is_an_ordinary_one_for_the_others(name):
     assert estimates.grad.abs().sum() > 0
 
 
+def test_a_silent_target_has_no_spectral_convergence():
+    """Only the distance of the log magnitudes, that of silence being half of log 1e-7."""
+    estimates, window = noise(1, 2, 300, dtype=torch.float64), 32
+    error = value(make(stft=1.0, windows=(window,)), estimates, torch.zeros_like(estimates))
+    powers = torch.stft(
+        estimates[0], window, window // 4, window=torch.hann_window(window, dtype=torch.float64),
+        pad_mode="constant", return_complex=True,
+    ).abs().square()  # fmt: skip
+    assert error == pytest.approx(float((powers / 1e-7).log().mean() / 2))
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_computed_in_float32(dtype):
     sources = noise(2, 2, 4000)
