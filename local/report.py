@@ -1,0 +1,385 @@
+"""Stage 3: scores summed up per SNR, with figures and a page to listen to.
+
+    python -m local.report --model convtasnet [--num-examples N]
+
+Beside scores.csv it leaves by_snr.csv, summary.md, figures/, audio/ and index.html, which opens
+without a server or a network. Scores are those of scores.csv; what is heard is separated anew by
+the model that was scored.
+"""
+
+import hashlib
+import os
+import tempfile
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas
+from tqdm import tqdm
+
+from local import SOURCES, aggregate, config, experiment, figures, manifest, metrics, page, tables
+from local.aggregate import ALL, IMPROVEMENT, MIXTURE
+from local.errors import Parser, UserError, guard
+
+SEED = 0  # of the bootstrap and of the sample of examples
+NUM_EXAMPLES = 5
+SAME_CONF = ("trainer.max_epochs", "trainer.max_time")  # free to change, but not between seeds
+SAME_FACTS = ("recipe", "preset", "train_hash", "valid_hash")
+PARTS = ("figures", "audio", "by_snr.csv", "summary.md", "index.html")  # the page comes last
+KINDS = (MIXTURE, "", IMPROVEMENT)
+HEADS = ("Training", "Evaluation", "Report")
+
+
+def main() -> None:
+    """Report on the experiment that the command line names; write beside its scores."""
+    parser = Parser(prog="python -m local.report", description=__doc__.split("\n")[0])
+    experiment.add_arguments(parser)
+    parser.add_argument(
+        "--num-examples", type=int, default=NUM_EXAMPLES, metavar="N",
+        help=f"examples to listen to per SNR: worst, median, best, then a sample"
+             f" (default: {NUM_EXAMPLES})",
+    )  # fmt: skip
+    args = parser.parse_args()
+    if args.num_examples < 0:
+        raise UserError(f"--num-examples expects 0 or more, found {args.num_examples}")
+    folder = experiment.locate(args)
+    test = manifest.read(experiment.data_dir(folder.parent.name) / "test.csv")
+    place = folder / "scores" / test.hash
+    scores = aggregate.read_scores(place / "scores.csv")
+    check_model(folder / "best_model.pth", place / "scores.yml")
+
+    from local import models
+
+    separator = models.load(folder / "best_model.pth")
+
+    def separate(mix, rate, sources):
+        return models.separate(separator, mix, rate, sources)
+
+    table = write_report(folder, place, test, scores, separate, args.num_examples)
+    print(terminal(table))
+    print(f"report: {place / 'index.html'}")
+
+
+def check_model(model: Path, scored: Path) -> None:
+    """Raise a UserError where the model is no longer the one that was scored."""
+    with open(model, "rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if experiment.read_yaml(scored).get("model_sha256") != found:
+        raise UserError(f"{model} has changed since {scored} was written; run stage 2 again")
+
+
+def write_report(
+    folder: Path,
+    place: Path,
+    test: manifest.Manifest,
+    scores: pandas.DataFrame,
+    separate: Callable,
+    num_examples: int = NUM_EXAMPLES,
+) -> pandas.DataFrame:
+    """Write the whole report, or leave what was there.
+
+    Args:
+        folder: of the experiment, with conf.yml and provenance.yml.
+        place: the folder of scores.csv and scores.yml.
+        test: the manifest that was scored.
+        scores: what ``aggregate.read_scores`` read there.
+        separate: (mix (time,), rate in Hz, sources (2, time)) -> estimates (2, time).
+        num_examples: to listen to, per SNR level.
+
+    Returns:
+        the table of ``aggregate.by_snr``.
+    """
+    table = aggregate.by_snr(scores, SEED)
+    metric = aggregate.headline(table["metric"])
+    seeds = {seed: aggregate.by_snr(aggregate.read_scores(path), SEED)
+             for seed, path in siblings(folder, place.name).items()}  # fmt: skip
+    seed_tables = [tables.seeds(seeds, source, metric + IMPROVEMENT)
+                   for source in _sources(table) if len(seeds) > 1]  # fmt: skip
+    failures = tables.failures(aggregate.failures(scores))
+    scored = experiment.read_yaml(place / "scores.yml")
+    about = {
+        HEADS[0]: experiment.read_yaml(folder / "provenance.yml"),
+        HEADS[1]: scored | scored.pop("provenance", {}),
+        HEADS[2]: experiment.provenance() | {"bootstrap_and_sample_seed": SEED},
+    }
+    title = f"{folder.name} on {folder.parent.name}"
+    with tempfile.TemporaryDirectory(dir=place, prefix=".report-") as stage:
+        stage = Path(stage)
+        table.to_csv(stage / "by_snr.csv", index=False, float_format=f"%.{tables.DIGITS}g")
+        shown = write_figures(stage, table, scores, metric)
+        cards, more = write_examples(stage, test, scores, separate, num_examples)
+        shown += more
+        common = {"title": title, "table": table, "metric": metric, "failures": failures,
+                  "seed_tables": seed_tables, "about": about, "shown": shown}  # fmt: skip
+        (stage / "summary.md").write_text(summary(**common), encoding="utf-8")
+        context = _context(**common, scores=scores, seeds=list(seeds), cards=cards)
+        page.write_page(stage / "index.html", "report.html", **context)
+        (stage / "audio").mkdir(exist_ok=True)  # with no example it replaces what was there
+        for part in PARTS:
+            with experiment.replace(place / part) as temporary:
+                os.replace(stage / part, temporary)
+    return table
+
+
+def siblings(folder: Path, test_hash: str) -> dict[int, Path]:
+    """Trainings that differ from this one in their seed only: seed -> scores.csv.
+
+    Recipe, preset, data and settings are the same, and so is the test set. This experiment is
+    one of them. Of two with one seed the first by name counts, and this one before all.
+    """
+    conf, facts = (experiment.read_yaml(folder / name) for name in ("conf.yml", "provenance.yml"))
+    flat, found = config.flatten(conf), {conf["seed"]: folder / "scores" / test_hash / "scores.csv"}
+    for other in sorted(folder.parent.iterdir()):
+        path = other / "scores" / test_hash / "scores.csv"
+        files = [other / "conf.yml", other / "provenance.yml"]
+        if all(file.is_file() for file in (path, *files)):
+            their_conf, their_facts = map(experiment.read_yaml, files)
+            their_flat = config.flatten(their_conf)
+            same = config.differences(conf, their_conf) == ["seed"]
+            same &= all(flat.get(key) == their_flat.get(key) for key in SAME_CONF)
+            same &= all(facts.get(key) == their_facts.get(key) for key in SAME_FACTS)
+            if same:
+                found.setdefault(their_conf["seed"], path)
+    return found
+
+
+def write_figures(
+    stage: Path, table: pandas.DataFrame, scores: pandas.DataFrame, metric: str
+) -> list[page.Figure]:
+    """Write the figures of scores below ``stage``."""
+    name = tables.column(metric)
+    gain = f"improvement in {tables.about(metric).label}"
+    made = {
+        "improvement.svg": (
+            figures.improvement(table, metric),
+            f"Mean {gain} against input SNR, with 95 % intervals.",
+            _said(table, metric),
+        ),
+        "distribution.svg": (
+            figures.distribution(scores, metric),
+            f"Distribution of the {gain} over the examples: median, quartiles, and the range"
+            " within 1.5 times their distance.",
+            _said(table, metric, "median"),
+        ),
+        "output_against_input.svg": (
+            figures.output_against_input(scores, metric),
+            f"{name} of each estimate against that of its mixture. Above the line it has improved.",
+            "",
+        ),
+    }  # fmt: skip
+    found = []
+    for file, (figure, caption, numbers) in made.items():
+        figures.write(figure, stage / "figures" / file)
+        found.append(page.Figure(f"figures/{file}", f"{caption} {numbers}".strip(), caption))
+    return found
+
+
+def write_examples(
+    stage: Path, test: manifest.Manifest, scores: pandas.DataFrame, separate: Callable, number: int
+) -> tuple[list[dict], list[page.Figure]]:
+    """Write what is heard and seen of the chosen examples below ``stage``.
+
+    Returns:
+        cards: what a page says of each, by SNR.
+        figures: spectrograms of the worst, the median and the best of all.
+    """
+    rank = aggregate.ranking(scores)
+    ends = aggregate.extremes(rank)
+    voices = scores[scores["source"] == SOURCES[0]].sort_values("snr_db", kind="stable")
+    labels, _ = aggregate.levels(voices.set_index("id")["snr_db"])
+    why: dict[str, list[str]] = {}
+    for picked in aggregate.pick_examples(rank, labels, number, SEED):
+        why.setdefault(picked.id, []).append(f"{picked.role} at {picked.level} dB")
+    for role, name in ends.items():
+        why.setdefault(name, []).append(f"{role} of all")
+    chosen = [name for name in labels.index if name in why]
+    places = {test.row(i).id: i for i in range(len(test))}
+    cards, found = [], {}
+    for name in tqdm(chosen, desc="examples", unit="example", leave=False):
+        i, anchor = places[name], f"example-{len(cards) + 1}"
+        mix, sources, rate = test.mix(i), test.sources(i), test.row(i).sample_rate
+        estimates = {"estimate": separate(mix, rate, sources)}
+        for role in (role for role, of in ends.items() if of == name):
+            path = f"figures/spectrograms_{role}.png"
+            figures.write(figures.spectrograms(mix, sources, estimates, rate), stage / path)
+            value = tables.Number(rank[name], tables.decimals(rank.name), True)
+            what = f"{SOURCES[0]}, {tables.column(rank.name)}: {value}"
+            caption = f"{role.capitalize()} of all: {name} ({what})."
+            alt = f"Spectrograms of mixture, references and estimates. {caption}"
+            found[role] = page.Figure(path, alt, caption, f"#{anchor}" if number else None)
+        if number:
+            heard = page.write_example(stage, name, mix, sources, estimates, rate)
+            card = {"anchor": anchor, "why": ", ".join(why[name]), "heard": heard}
+            cards.append(card | _of_example(scores[scores["id"] == name], labels[name]))
+    return cards, [found[role] for role in aggregate.ROLES if role in found]
+
+
+def terminal(table: pandas.DataFrame) -> str:
+    """The scores as plain text, for a terminal of 100 columns."""
+    metric = aggregate.headline(table["metric"])
+    shown = [tables.per_level(table, source, metric) for source in _sources(table)]
+    shown += [tables.overview(table, source) for source in _sources(table)]
+    notes = [textwrap.fill(note, 100) for note in tables.notes(table)]
+    return "\n".join([*map(tables.text, shown), *notes])
+
+
+def summary(
+    title: str,
+    table: pandas.DataFrame,
+    metric: str,
+    failures: tables.Table,
+    seed_tables: list[tables.Table],
+    about: dict,
+    shown: list[page.Figure],
+) -> str:
+    """The report as Markdown: the tables that a paper would print, and what they mean."""
+    makers = (tables.means, tables.improvements, tables.medians)
+    parts = [f"# {title}", *(tables.plain(cell) for cell in _lead(table, metric))]
+    parts.append("\n".join(f"- {name}: {fact}" for name, fact in key_facts(about, table).items()))
+    for source in _sources(table):
+        parts.append(f"## {source.capitalize()}")
+        parts.append(tables.markdown(tables.per_level(table, source, metric)))
+        parts += [tables.markdown(make(table, source)) for make in makers]
+    if failures.rows:
+        parts += ["## Failed scores", tables.markdown(failures)]
+    if seed_tables:
+        parts += ["## Training seeds", *map(tables.markdown, seed_tables)]
+    parts += ["## Figures", *(f"![{figure.alt}]({figure.href})" for figure in shown)]
+    parts += ["## What the numbers mean", *tables.notes(table)]
+    listed = page.metric_list(table["metric"]).items()
+    parts.append("\n".join(f"- `{name}`: {text}" for name, text in listed))
+    parts += [*metrics.NOTES, "## Where they come from"]
+    for head, tree in about.items():
+        facts = "\n".join(f"- {name}: {fact}" for name, fact in page.facts(tree).items())
+        parts += [f"### {head}", facts]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def key_facts(about: dict, table: pandas.DataFrame) -> dict[str, str]:
+    """What one wants to know first of an experiment, in words."""
+    training, scored = about[HEADS[0]], about[HEADS[1]]
+    overall = table[table["snr_db"] == ALL]
+    return {
+        "recipe": scored["recipe"],
+        "preset": training.get("preset") or "none, its full settings",
+        "training seed": str(training.get("seed", tables.NOTHING)),
+        "audio seen in training": page.duration(training.get("audio_seconds_seen")),
+        "time of training": page.duration(training.get("training_seconds")),
+        "parameters": page.quantity(scored.get("parameters")),
+        "multiply-accumulates": page.quantity(scored.get("macs_per_second"), "per s of audio"),
+        "real-time factor": page.quantity(scored.get("real_time_factor")),
+        "test set": f"{overall['n'].max()} mixtures in {overall['n_groups'].max()} groups",
+        "test hash": scored["test_hash"],
+    }
+
+
+def _context(title, table, metric, failures, seed_tables, about, shown, scores, seeds, cards):
+    """What report.html is filled with."""
+    sources = _sources(table)
+    sections = {"scores": "Scores", "seeds": "Training seeds", "figures": "Figures",
+                "examples": "Examples", "reading": "What the numbers mean",
+                "provenance": "Where they come from"}  # fmt: skip
+    absent = {"seeds": not seed_tables, "examples": not cards}
+    return {
+        "title": title,
+        "kind": "report",
+        "sections": [item for item in sections.items() if not absent.get(item[0])],
+        "summary": _lead(table, metric),
+        "key_facts": key_facts(about, table),
+        "main_tables": [tables.per_level(table, source, metric) for source in sources],
+        "more_tables": {
+            name: [make(table, source) for source in sources]
+            for name, make in {
+                "Every metric over all SNRs": tables.overview,
+                "Every metric by SNR: means": tables.means,
+                "Every metric by SNR: improvements": tables.improvements,
+                "Every metric by SNR: medians and MAD": tables.medians,
+            }.items()
+        },
+        "failures": failures,
+        "seeds": seeds,
+        "seed_tables": seed_tables,
+        "figures": shown,
+        "cards": cards,
+        "levels": aggregate.level_names(table),
+        "score_options": _score_options(scores),
+        "ranked_by": f"{SOURCES[0]} in {tables.about(metric).label}",
+        "notes": tables.notes(table),
+        "metric_list": page.metric_list(table["metric"]),
+        "metric_notes": metrics.NOTES,
+        "provenance": {head: page.facts(tree) for head, tree in about.items()},
+    }
+
+
+def _lead(table: pandas.DataFrame, metric: str) -> list[tuple]:
+    """The result in a sentence per source, as cells."""
+    unit = tables.about(metric).unit
+    lines = []
+    for source in _sources(table):
+        mixture, estimate, gain = (
+            tables.statistics(table, ALL, source, metric + suffix) for suffix in KINDS
+        )
+        places = tables.decimals(metric)
+        ends = tables.interval(gain["ci_low"], gain["ci_high"], places)
+        lines.append((
+            f"{source.capitalize()}: {tables.about(metric).label} ",
+            tables.Number(gain["mean"], places, True), f" {unit} ".replace("  ", " "), *ends,
+            ", from ", tables.Number(mixture["mean"], places),
+            " to ", tables.Number(estimate["mean"], places), f" {unit}".rstrip() + ".",
+        ))  # fmt: skip
+    return lines
+
+
+def _said(table: pandas.DataFrame, metric: str, statistic: str = "mean") -> str:
+    """The numbers that a figure of improvements shows, for who cannot see it."""
+    said = []
+    for source in _sources(table):
+        numbers = []
+        for level in aggregate.level_names(table):
+            value = tables.statistics(table, level, source, metric + IMPROVEMENT)[statistic]
+            numbers.append(f"{tables.Number(value, tables.decimals(metric), True)} at {level} dB")
+        said.append(f"{source.capitalize()}: {', '.join(numbers)}.")
+    return " ".join(said)
+
+
+def _of_example(rows: pandas.DataFrame, level: str) -> dict:
+    """What a card says of the scores of an example."""
+    first = rows.iloc[0]
+    values = {
+        f"{row['source']} {column}": row[column]
+        for row in rows.to_dict("records")
+        for column in _sortable(rows)
+    }
+    return {
+        "id": first["id"],
+        "snr_db": float(first["snr_db"]),
+        "level": level,
+        "scores": page.json_numbers(values),
+        "table": tables.example(rows),
+        "remarks": [f"{row['source']}: {row['failed']}" for row in rows.to_dict("records")
+                    if row.get("failed")],
+    }  # fmt: skip
+
+
+def _score_options(scores: pandas.DataFrame) -> list[tuple[str, list[tuple[str, str]]]]:
+    """What examples can be sorted by: source -> (key of a card's scores, name)."""
+    options = []
+    for source in SOURCES:
+        part = scores[scores["source"] == source]
+        columns = [name for name in _sortable(scores) if part[name].notna().any()]
+        options.append((source, [(f"{source} {name}", tables.column(name)) for name in columns]))
+    return [item for item in options if item[1]]
+
+
+def _sortable(scores: pandas.DataFrame) -> list[str]:
+    """Improvement and score of every metric."""
+    names = aggregate.metrics(aggregate.metric_columns(scores))
+    return [column for name in names for column in (name + IMPROVEMENT, name)]
+
+
+def _sources(table: pandas.DataFrame) -> list[str]:
+    return [source for source in SOURCES if (table["source"] == source).any()]
+
+
+if __name__ == "__main__":
+    guard(main)
