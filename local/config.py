@@ -14,6 +14,7 @@ UserError that names the key and the nearest right one. Order: conf.yml < preset
 """
 
 import copy
+import math
 import re
 import sys
 from pathlib import Path
@@ -62,10 +63,14 @@ def read(recipe: str, preset: str | None = None, overrides: dict | None = None) 
     """
     path = _conf_path(recipe)
     conf, specs = _parse(path)
-    presets = conf.pop(PRESETS, None) or {}
-    for name, tree in presets.items():
-        for key, value in flatten(tree or {}, stop=specs).items():
-            _check(key, value, conf, specs, f"{path}, preset {name}")
+    presets = {}
+    for name, tree in (conf.pop(PRESETS, None) or {}).items():
+        if not isinstance(tree or {}, dict):
+            raise UserError(f"{path}: preset {name} expects a mapping of settings, found {tree!r}")
+        presets[name] = {
+            key: _check(key, value, conf, specs, f"{path}, preset {name}")
+            for key, value in flatten(tree or {}, stop=specs).items()
+        }
     for key, value in flatten(conf, stop=specs).items():
         _check(key, value, conf, specs, str(path))
     if preset is not None:
@@ -73,7 +78,7 @@ def read(recipe: str, preset: str | None = None, overrides: dict | None = None) 
             known = ", ".join(presets)
             raise UserError(f"unknown preset {preset!r} of {recipe}{nearest(preset, presets)}"
                             f" (it has: {known})")  # fmt: skip
-        for key, value in flatten(presets[preset] or {}, stop=specs).items():
+        for key, value in presets[preset].items():
             _put(conf, key, value)
     for key, value in (overrides or {}).items():
         key = match_key(key, specs)
@@ -185,11 +190,16 @@ def _load_yaml(text: str, where: str):
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "not YAML"
         raise UserError(f"{where}{line}: {problem}") from None
+    except (ValueError, TypeError, AttributeError) as error:  # PyYAML's, on 2020-13-45 or !!int x
+        raise UserError(f"{where}: {' '.join(str(error).split())}") from None
 
 
 def _parse(path: Path) -> tuple[dict, dict[str, str]]:
     """The tree of a conf.yml, and for each of its keys the spec (``""`` without brackets)."""
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text ({error.reason}, byte {error.start})") from None
     conf = _load_yaml(text, str(path))
     if not isinstance(conf, dict):
         raise UserError(f"{path}: expected a mapping of settings")
@@ -260,8 +270,9 @@ def _check(key: str, value, conf: dict, specs: dict, where: str):
             value = [float(v) if type(v) is int else v for v in value]
         if not value or any(type(v) is not inner for v in value):
             raise UserError(f"{where}: {key} expects a list like {committed}, found {value!r}")
-    if kind is float and value != value:
-        raise UserError(f"{where}: {key} is not a number")
+    numbers = [v for v in (value if kind is list else [value]) if type(v) is float]
+    if not all(map(math.isfinite, numbers)):
+        raise UserError(f"{where}: {key} expects a finite number, found {value!r}")
     _check_range(key, value, rule, where)
     return value
 
@@ -281,7 +292,9 @@ def _kind(committed, rule: str) -> type | None:
 def _check_range(key: str, value, rule: str, where: str) -> None:
     bound = re.fullmatch(r"(>=|>|<=|<)\s*(\S+)", rule)
     between = re.fullmatch(r"(\S+) to (\S+)", rule)
-    if bound:
+    if (bound or between) and type(value) not in (int, float):
+        right = False
+    elif bound:
         sign, limit = bound.group(1), float(bound.group(2))
         right = {">": value > limit, ">=": value >= limit,
                  "<": value < limit, "<=": value <= limit}[sign]  # fmt: skip

@@ -25,8 +25,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str):
         options = [name for action in self._actions for name in action.option_strings]
-        unknown = message.rpartition("unrecognized arguments: ")[2].split(" ")[0]
-        raise UserError(f"{message}{nearest(unknown, options) if unknown != message else ''}")
+        _, unrecognised, rest = message.partition("unrecognized arguments: ")
+        hint = nearest(rest.split(" ")[0].partition("=")[0], options) if unrecognised else ""
+        raise UserError(f"{message}{hint}")
 
 
 def guard(main: Callable[[], None]) -> None:
