@@ -141,14 +141,17 @@ def read_yaml(path: Path | str) -> dict:
     """Read what ``write_yaml`` wrote.
 
     Raises:
-        UserError: the file is missing or not YAML.
+        UserError: the file is missing, or is not a mapping in YAML.
     """
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: not there") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not YAML ({getattr(error, 'problem', error)})") from None
+    if not isinstance(tree, dict):
+        raise UserError(f"{path}: expected a mapping, found {type(tree).__name__}")
+    return tree
 
 
 def provenance() -> dict:
