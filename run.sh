@@ -66,6 +66,7 @@ run() {
   stage 1 "${EXPERIMENT[@]}" ${SETTINGS[@]+"${SETTINGS[@]}"}
   stage 2 "${EXPERIMENT[@]}"
   stage 3 "${EXPERIMENT[@]}"
+  find_name
   stage 4 ${NAME:+--name="$NAME"}
   exit
 }

@@ -282,6 +282,21 @@ sys.exit(os.path.realpath(root) != os.path.realpath(sys.argv[2]))' "data/$NAME/r
   fi
 }
 
+# find_name: NAME, where neither --data nor --name told it, for the one stage that is not told of
+# an experiment: the data set of the experiment that the stages before worked on
+find_name() {
+  if ((LAST < 4)) || [[ -n $NAME ]]; then return; fi
+  if ((FIRST == 4)) && ! given model; then return; fi # local/compare.py takes the only one
+  NAME=$("$PYTHON" -c '
+import sys
+from local import errors, experiment
+sys.argv[0] = "run.sh"
+parser = errors.Parser()
+experiment.add_arguments(parser)
+errors.guard(lambda: print(experiment.locate(parser.parse_args()).parent.name))' \
+    "${EXPERIMENT[@]}") || exit
+}
+
 # stage_arguments NUMBER: what was given of that stage's options, in ARGUMENTS
 stage_arguments() {
   local i

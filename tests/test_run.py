@@ -24,26 +24,36 @@ class Result:
 
 
 @pytest.fixture
-def run(tmp_path):
-    """Run run.sh with an interpreter that notes the stages instead of running them."""
-    stub, log = tmp_path / "python", tmp_path / "calls"
-    stub.write_text(
+def stub(tmp_path):
+    """A function: checkout -> function that runs its run.sh with an interpreter that notes the
+    stages instead of running them."""
+    python, log = tmp_path / "python", tmp_path / "calls"
+    python.write_text(
         f"""#!/usr/bin/env bash
         case "$*" in "-c"* | "-m local.config"*) exec {shlex.quote(sys.executable)} "$@" ;; esac
         printf '%q ' "${{@:2}}" >>{shlex.quote(str(log))} && echo >>{shlex.quote(str(log))}
         [[ $2 != "${{FAILING-}}" ]] || exit 7
         """
     )
-    stub.chmod(0o755)
+    python.chmod(0o755)
 
-    def run(*words, cwd=ROOT, python=stub, **env):
-        command = [str(ROOT / "run.sh"), *([f"--python={python}"] if python else []), *words]
-        process = subprocess.run(
-            command, cwd=cwd, env=os.environ | env, capture_output=True, text=True, timeout=60
-        )
-        return Result(process, log.read_text().splitlines() if log.exists() else [])
+    def of(checkout):
+        def run(*words, cwd=checkout, python=python, **env):
+            command = [str(checkout / "run.sh"), *([f"--python={python}"] if python else [])]
+            process = subprocess.run(
+                [*command, *words], cwd=cwd, env=os.environ | env, capture_output=True, text=True
+            )
+            return Result(process, log.read_text().splitlines() if log.exists() else [])
 
-    return run
+        return run
+
+    return of
+
+
+@pytest.fixture
+def run(stub):
+    """Run this checkout's run.sh with the stub."""
+    return stub(ROOT)
 
 
 def assert_refused(result, *parts):
@@ -116,6 +126,20 @@ def test_later_stages_find_the_data_set_unless_it_is_named(run, tmp_path):
     assert [call[1:] for call in run("--stage=2", "--stop-stage=3").calls] == [PLAIN, PLAIN]
     result = run("--stage=2", "--stop-stage=2", "--data", str(tmp_path), "--name=mine")
     assert result.calls[-1] == ["local.evaluate", "--model=convtasnet", "--name=mine"]
+
+
+def test_comparison_is_on_the_data_of_the_experiment_before_it(checkout, stub):
+    for experiment in ("one/convtasnet-small", "two/convtasnet", "two/dprnn"):
+        folder = checkout / "exp" / experiment
+        folder.mkdir(parents=True)
+        (folder / "best_model.pth").touch()
+    run = stub(checkout)
+    assert run("--preset=small", "--stage=2").calls[-1] == ["local.compare", "--name=one"]
+    assert run("--stage=4", "--model=dprnn").calls[-1] == ["local.compare", "--name=two"]
+    assert run("--stage=4").calls[-1] == ["local.compare"]
+    result = run("--stage=4", "--model=lstm_tasnet")
+    assert result.code == 2
+    assert "stage 1 makes it" in result.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
