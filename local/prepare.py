@@ -60,9 +60,12 @@ def main() -> None:
         splits["train"], splits["valid"] = take_valid(splits["train"])
     rejections = [rejection for seen in looks.values() for rejection in seen.rejections]
     print("\n".join(summary(root, looks, splits, out)))
-    write_rejected(out / "rejected.csv", rejections)
-    check_enough(looks, splits, args.max_rejected, out)
-    write_manifests(out, splits, {"root": str(root), "channel": args.channel})
+    try:
+        write_rejected(out / "rejected.csv", rejections)
+        check_enough(looks, splits, args.max_rejected, out)
+        write_manifests(out, splits, {"root": str(root), "channel": args.channel})
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written to ({error.strerror})") from None
 
 
 def check_place(root: Path, out: Path) -> None:
@@ -72,8 +75,9 @@ def check_place(root: Path, out: Path) -> None:
         UserError: no tree; the folder lies in the tree, or holds the manifests of another one.
     """
     if not root.is_dir():
-        raise UserError(f"--data {root}: expected the folder of a tree, found none")
-    folders = sorted(path.name for path in root.iterdir() if path.is_dir())
+        found = "a file" if root.exists() else "nothing there"
+        raise UserError(f"--data {root}: expected the folder of a tree, found {found}")
+    folders = list_folders(root)
     for split in ("train", "test"):
         if split not in folders:
             found = ", ".join(folders) or "no folders"
@@ -82,7 +86,9 @@ def check_place(root: Path, out: Path) -> None:
                 f"{nearest(split, folders)}"
             )
     if out.resolve().is_relative_to(root):
-        raise UserError(f"{out}: lies inside the tree {root}, which is never written to; move it")
+        raise UserError(
+            f"{out}: lies inside the tree {root}, which is never written to; move the tree"
+        )
     place = out / ROOT_FILE
     if place.exists():
         tree = read_yaml(place)
@@ -92,6 +98,19 @@ def check_place(root: Path, out: Path) -> None:
                 f"{place}: {out.name} is the name of the tree {other}, not of {root}; give another"
                 f" --name, or edit root there if the tree was moved"
             )
+
+
+def list_folders(root: Path) -> list[str]:
+    """The folders in a tree that are not hidden and not Python's, sorted.
+
+    Raises:
+        UserError: the tree cannot be listed.
+    """
+    try:
+        names = sorted(path.name for path in root.iterdir() if path.is_dir())
+    except OSError as error:
+        raise UserError(f"--data {root}: cannot be listed ({error.strerror})") from None
+    return [name for name in names if not name.startswith((".", "_"))]
 
 
 def look_at(root: Path, channel: int | None) -> dict[str, Look]:
@@ -186,8 +205,7 @@ def summary(
         rows = [row for row, _ in splits[split]]
         taken = " (groups of train)" if split not in looks else ""
         yield f"{split + taken}: {_describe(rows)}"
-    folders = sorted(path.name for path in root.iterdir() if path.is_dir())
-    others = [name for name in folders if name not in SPLITS and not name.startswith((".", "_"))]
+    others = [name for name in list_folders(root) if name not in SPLITS]
     if others:
         yield f"not a split, left alone: {', '.join(others)}"
     fits = [example for split in SPLITS for example in splits[split]]

@@ -103,26 +103,24 @@ def _check_header(path: Path) -> None:
             order = BYTE_ORDERS.get(head[:4])
             if order is None or head[8:] != b"WAVE"[: max(size - 8, 0)]:
                 raise Fault("not a wav", "RIFF and WAVE at the head", _show(head))
-            promised = None
-            while promised is None:
+            long_size = None
+            while True:
                 chunk = file.read(8)
                 if len(chunk) < 8:
                     raise Fault("truncated", "a chunk of samples", f"the end after {size} bytes")
                 length = struct.unpack(f"{order}I", chunk[4:])[0]
                 if chunk[:4] == b"data":
                     promised = length
-                elif chunk[:4] == b"ds64":
-                    sizes = file.read(length)
-                    long_size = struct.unpack_from("<Q", sizes, 8)[0] if len(sizes) >= 16 else 0
-                else:
-                    file.seek(length + length % 2, os.SEEK_CUR)
+                    break
+                after = file.tell() + length + length % 2
+                if chunk[:4] == b"ds64" and length >= 16:
+                    long_size = int.from_bytes(file.read(16)[8:], "little")
+                file.seek(after)
             held = size - file.tell()
     except OSError as error:
-        raise Fault("unreadable file", "a file that can be read", error.strerror) from None
-    if head[:4] == b"RF64":
-        promised = long_size
-    elif promised in UNKNOWN_SIZES:
-        promised = held
+        raise Fault("unreadable file", "a file that can be read", str(error.strerror)) from None
+    if promised in UNKNOWN_SIZES:
+        promised = held if long_size is None else long_size
     if held < promised:
         raise Fault("truncated", f"{promised} bytes of samples", f"{held} bytes")
 

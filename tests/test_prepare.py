@@ -1,6 +1,5 @@
 """Stage 0: every fault by a file that has it, gains, order, the valid split, nothing lost."""
 
-import csv
 import os
 import shutil
 import subprocess
@@ -11,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from faulty_triplets import FAULTS, MIX, add_residual, cut, sources, write_floats
-from triplet_trees import RATE, make_folder, make_tree, write
+from triplet_trees import RATE, make_folder, make_tree, snapshot, table, write
 
 from local import ROOT, manifest, prepare
 from local.errors import UserError
@@ -24,9 +23,8 @@ LENGTH = RATE // 2
 @pytest.fixture(scope="module")
 def faultless(tmp_path_factory):
     """A tree of 12 + 2 + 3 folders, to be copied before anything is done to it."""
-    return make_tree(
-        tmp_path_factory.mktemp("trees") / "tree", {"train": 12, "valid": 2, "test": 3}
-    )
+    root = tmp_path_factory.mktemp("trees") / "tree"
+    return make_tree(root, {"train": 12, "valid": 2, "test": 3})
 
 
 @pytest.fixture
@@ -42,20 +40,8 @@ def run(monkeypatch, *arguments):
     prepare.main()
 
 
-def table(path):
-    """A CSV file as a list of dicts."""
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def ids(split, name="tree"):
     return [row["id"] for row in table(f"data/{name}/{split}.csv")]
-
-
-def snapshot(root):
-    """Every file below a folder: its bytes and the time of its last change."""
-    files = (path for path in sorted(root.rglob("*")) if path.is_file())
-    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
 def test_every_fault_is_listed_and_printed(tree, monkeypatch, capsys):
@@ -124,9 +110,6 @@ def test_a_name_in_another_encoding_is_shown(tree, monkeypatch, capsys):
     assert row["file"].startswith("mix_")
     assert row["reason"] == "name that cannot be read"
     capsys.readouterr().out.encode()
-
-
-# --- order and splits -----------------------------------------------------------------------
 
 
 def examples(names):
@@ -207,9 +190,6 @@ def test_faults_of_groups_are_one_line(text, match, tree, monkeypatch):
         run(monkeypatch, "--data", tree)
 
 
-# --- gains, residuals, channels -------------------------------------------------------------
-
-
 def test_gains_are_used(tree, monkeypatch, capsys):
     folder = tree / "train" / "0007"
     voice, noise = (x / 32768 for x in sources(folder))
@@ -251,20 +231,12 @@ def test_a_channel_is_taken_by_every_later_stage(tree, monkeypatch, tmp_path):
     assert "channel 2" in table("data/tree/rejected.csv")[0]["expected"]
 
 
-# --- the whole program ----------------------------------------------------------------------
-
-
 def test_manifest_of_a_faultless_tree(tree, monkeypatch, tmp_path):
     before = snapshot(tree)
     run(monkeypatch, "--data", "tree")
     assert snapshot(tree) == before
-    assert sorted(path.name for path in Path("data/tree").iterdir()) == [
-        "rejected.csv",
-        "root.yml",
-        "test.csv",
-        "train.csv",
-        "valid.csv",
-    ]
+    files = {"train.csv", "valid.csv", "test.csv", "rejected.csv", "root.yml"}
+    assert {path.name for path in Path("data/tree").iterdir()} == files
     snrs = ["-5", "0", "5", "10", "15"]
     assert ids("train") == [f"{i + 1:04d}_{snrs[i % 5]}" for i in range(12)]
     test = manifest.read("data/tree/test.csv")
@@ -278,9 +250,9 @@ def test_manifest_of_a_faultless_tree(tree, monkeypatch, tmp_path):
 
 def test_again_gives_the_same_bytes(tree, monkeypatch):
     run(monkeypatch, "--data", tree)
-    before = {path: data for path, (data, _) in snapshot(Path("data")).items()}
+    before = [(path, data) for path, (data, _) in snapshot(Path("data")).items()]
     run(monkeypatch, "--data", tree)
-    assert {path: data for path, (data, _) in snapshot(Path("data")).items()} == before
+    assert [(path, data) for path, (data, _) in snapshot(Path("data")).items()] == before
 
 
 def test_processes_find_the_same(tree, monkeypatch):
@@ -366,6 +338,12 @@ def test_never_into_the_tree(name, tree, monkeypatch):
     assert snapshot(Path("data")) == before
 
 
+def test_a_place_that_cannot_be_written_to(tree, monkeypatch):
+    Path("data").write_text("a file where a folder should be")
+    with pytest.raises(UserError, match="data/tree: cannot be written to"):
+        run(monkeypatch, "--data", tree)
+
+
 @pytest.mark.parametrize(
     "options",
     [["--channel", "-1"], ["--channel", "x"], ["--max-rejected", "101"], ["--nmae", "x"], []],
@@ -414,5 +392,5 @@ def test_as_a_program(tree):
     assert bad.returncode == 2
     assert lines == [
         f"winnow prepare: --data {Path('nowhere').resolve()}: expected the folder of a tree,"
-        " found none"
+        " found nothing there"
     ]

@@ -174,6 +174,25 @@ def test_a_header_written_to_a_pipe_promises_nothing(size, folder):
     assert look_at(folder).rejections == []
 
 
+@pytest.mark.parametrize("form", ["WAV", "WAVEX", "RF64"])
+def test_no_damage_is_a_traceback(form, folder):
+    """Bytes of the header changed at random, and files cut anywhere in it."""
+    path = folder / "voice.wav"
+    voice, _ = sources(folder)
+    soundfile.write(path, voice, RATE, format=form)
+    data, rng, reasons = path.read_bytes(), np.random.default_rng(0), set()
+    for trial in range(300):
+        damaged = bytearray(data)
+        if trial % 3:
+            for place in rng.integers(0, 110 if form == "RF64" else 44, trial % 4 + 1):
+                damaged[place] = rng.integers(256)
+        else:
+            damaged = damaged[: trial // 3]
+        path.write_bytes(damaged)
+        reasons |= {rejection.reason for rejection in look_at(folder).rejections}
+    assert {"truncated", "not a wav", "empty", "sample rates differ"} <= reasons
+
+
 def test_longer_than_one_block(tmp_path, monkeypatch):
     monkeypatch.setattr("local.triplets.BLOCK", 1000)
     make_folder(tmp_path / "train" / "1", "5", length=3501)

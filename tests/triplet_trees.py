@@ -1,5 +1,6 @@
 """Small trees of triplets for tests, made in a moment."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +62,15 @@ def make_tree(
             seed = 1000 * shift + i
             make_folder(root / split / f"{i + 1:04d}", snrs[i % len(snrs)], seed, length, rate)
     return root
+
+
+def table(path: Path) -> list[dict]:
+    """A CSV file as a list of dicts."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def snapshot(root: Path) -> dict:
+    """Every file below a folder: its bytes and the time of its last change."""
+    files = (path for path in sorted(root.rglob("*")) if path.is_file())
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
