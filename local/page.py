@@ -79,8 +79,11 @@ def write_audio(folder: Path, stem: str, label: str, samples: np.ndarray, rate: 
     clips = bool(np.rint(samples * 32768.0).max(initial=0) > 32767 or peak > 1)
     path = folder / AUDIO / f"{stem}.wav"
     audio.write(path, samples, rate, "FLOAT" if clips else "PCM_16")
-    remark = f"peak {_level(peak)} dB re full scale: a float file, your player clips it"
-    return Recording(label, _href(folder, path), remark if clips else "")
+    remark = ""
+    if clips:
+        level = f"{20 * math.log10(peak):+.1f} dB re full scale"
+        remark = f"peak {level}: a float file, which your player clips"
+    return Recording(label, _href(folder, path), remark)
 
 
 def write_example(
@@ -172,10 +175,6 @@ def _minus(text: str) -> str:
 
 def _href(folder: Path, path: Path) -> str:
     return quote(path.relative_to(folder).as_posix())
-
-
-def _level(amplitude: float) -> str:
-    return f"{20 * math.log10(amplitude):+.1f}"
 
 
 def _words(name: str) -> str:

@@ -97,9 +97,10 @@ def write_report(
                    for source in _sources(table) if len(seeds) > 1]  # fmt: skip
     failures = tables.failures(aggregate.failures(scores))
     scored = experiment.read_yaml(place / "scores.yml")
+    made = scored.pop("provenance")
     about = {
         HEADS[0]: experiment.read_yaml(folder / "provenance.yml"),
-        HEADS[1]: scored | scored.pop("provenance", {}),
+        HEADS[1]: scored | made,
         HEADS[2]: experiment.provenance() | {"bootstrap_and_sample_seed": SEED},
     }
     title = f"{folder.name} on {folder.parent.name}"

@@ -39,7 +39,7 @@ def browser(profile: Path) -> Iterator["Page"]:
     root = ["--no-sandbox"] if os.geteuid() == 0 else []
     command = [find(), *OPTIONS, *root, f"--user-data-dir={profile}", "about:blank"]
     # the shell puts the ends of the pipes where Chromium looks for them
-    shell = ["sh", "-c", f'exec "$@" 3<&{to_read} 4>&{from_write}', "sh", *command]
+    shell = ["bash", "-c", f'exec "$@" 3<&{to_read} 4>&{from_write}', "bash", *command]
     process = subprocess.Popen(
         shell, pass_fds=(to_read, from_write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
