@@ -5,8 +5,10 @@ matplotlib figures, which never touch a display; ``write`` makes them files.
 """
 
 import functools
+import itertools
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib
@@ -24,6 +26,7 @@ STYLE = {
     "voice": {"color": "#0072B2", "marker": "o", "linestyle": "-", "markerfacecolor": "#0072B2"},
     "noise": {"color": "#D55E00", "marker": "s", "linestyle": "--", "markerfacecolor": "white"},
 }
+DASHES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))  # of lines across a figure
 HATCH = {"voice": "", "noise": "/////"}
 SETTINGS = {
     "font.size": 9.0,
@@ -147,6 +150,50 @@ def output_against_input(scores: pandas.DataFrame, metric: str) -> Figure:
     return figure
 
 
+def quality_against_cost(table: pandas.DataFrame, metric: str, costs: dict[str, str]) -> Figure:
+    """Quality of several systems against what they cost, a row per source, a panel per cost.
+
+    Args:
+        table: a row per source and system: source, system, mean, ci_low, ci_high (of ``metric``),
+            the columns of ``costs``, and ``line``: drawn across, as what has no cost of its own.
+        metric: such as ``si_sdr``.
+        costs: column -> what to write on its axis.
+    """
+    sources = [source for source in SOURCES if (table["source"] == source).any()]
+    styles = dict(zip(table["system"][~table["line"]].unique(), _marks(), strict=False))
+    across = dict(zip(table["system"][table["line"]].unique(), itertools.cycle(DASHES)))
+    rows = math.ceil((len(styles) + len(across)) / 3)  # of the legend
+    with matplotlib.rc_context(SETTINGS):
+        figure = Figure(figsize=(10.0, 2.5 * len(sources) + 0.5 + 0.2 * rows), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(len(sources), len(costs), sharex="col", sharey="row", squeeze=False)
+        for panels, source in zip(axes, sources, strict=True):
+            panels[0].set_ylabel(f"{source} {tables.column(metric)}")
+            part = table[table["source"] == source]
+            for row, (panel, cost) in itertools.product(
+                part.to_dict("records"), zip(panels, costs, strict=True)
+            ):
+                name, mean = row["system"], row["mean"]
+                if row["line"]:
+                    panel.axhline(mean, color="#555555", linestyle=across[name], label=name)
+                    continue
+                ends = [[mean - row["ci_low"]], [row["ci_high"] - mean]]
+                # what was not counted has no place across, but stands in the legend
+                panel.errorbar([row[cost]], [mean], ends, capsize=3, linestyle="", markersize=7,
+                               label=name, **styles[name])  # fmt: skip
+        for panel, (cost, label) in zip(axes[-1], costs.items(), strict=True):
+            known = table[cost][~table["line"] & table[cost].notna()]
+            positive = known[known > 0]
+            if len(positive):
+                # nothing to train, no parameters: zero has a place left of all others
+                zero = {"linthresh": positive.min()} if len(positive) < len(known) else {}
+                panel.set_xscale("symlog" if zero else "log", **zero)
+            panel.set_xlabel(label)
+        found = axes[0, 0].get_legend_handles_labels()
+        figure.legend(*found, loc="outside upper left", ncols=3)
+    return figure
+
+
 def spectrograms(
     mix: np.ndarray, sources: np.ndarray, estimates: dict[str, np.ndarray], rate: int
 ) -> Figure:
@@ -252,6 +299,13 @@ def _signed(level: str) -> str:
 def _legend(axes, *what) -> None:
     """A legend above the axes, where it hides nothing."""
     axes.legend(*what, loc="lower left", bbox_to_anchor=(0, 1), ncols=len(SOURCES), borderaxespad=0)
+
+
+def _marks() -> Iterator[dict]:
+    """Markers and colours (Okabe and Ito 2008) for systems: 56 pairs before one comes again."""
+    colors = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
+    for marker, color in zip(itertools.cycle("os^DvP*X"), itertools.cycle(colors)):
+        yield {"marker": marker, "color": color}
 
 
 def _show(panel, power: np.ndarray, seconds: float, rate: int, top: float, title: str):

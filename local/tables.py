@@ -187,14 +187,19 @@ def failures(table: pandas.DataFrame) -> Table:
 
 
 def notes(table: pandas.DataFrame) -> list[str]:
-    """What has to be known to read the tables, a sentence or two each."""
+    """What has to be known to read the tables of a report, a sentence or two each."""
+    mad = "MAD is the median absolute deviation from the median, unscaled."
+    return [*interval_notes(table), mad]
+
+
+def interval_notes(table: pandas.DataFrame) -> list[str]:
+    """What has to be known to read intervals and levels; ``table``: snr_db, n, n_groups."""
     groups = table.loc[table["n"] > 0, "n_groups"]
     said = [
         "Intervals are 95 % intervals of the mean and cover the sampling of the test set, not of"
         f" training seeds. They are a seeded bootstrap ({aggregate.RESAMPLES:,} draws, expanded"
         " percentiles after Hesterberg 2015) over groups: examples of one group, such as those with"
         " one recording of noise, are not independent.",
-        "MAD is the median absolute deviation from the median, unscaled.",
     ]
     if (groups < 2).any():
         said.append("Where there is one group only, no interval can be given.")

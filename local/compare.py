@@ -1,0 +1,298 @@
+"""Stage 4: every experiment that was scored on one test set, side by side.
+
+    python -m local.compare [--name NAME]
+
+It leaves ``exp/<data>/compare/<test hash>/``: means.csv, differences.csv, systems.csv, compare.yml
+(who took part, who did not and why), summary.md, figures/ and index.html, a page on which the same
+examples are heard through every model. It is made anew each time, from scores.csv alone; what is
+heard is separated by the models that were scored.
+"""
+
+import textwrap
+from pathlib import Path
+
+from tqdm import tqdm
+
+from local import (
+    SOURCES,
+    aggregate,
+    contenders,
+    experiment,
+    figures,
+    manifest,
+    metrics,
+    page,
+    paired,
+    standings,
+    tables,
+)
+from local.aggregate import IMPROVEMENT
+from local.errors import Parser, UserError, guard
+from local.standings import Standings
+
+EXAMPLES = 3  # to listen to, per SNR: worst, median and best, on average over the contenders
+FIGURE = "figures/quality_against_cost.svg"
+CAPTION = "Quality against cost: means over all SNRs with 95 % intervals; best is top left."
+ORIGIN = ("recipe", "preset", "tag", "seed", "command", "commit", "train_hash", "device", "threads",
+          "training_seconds", "audio_seconds_seen")  # fmt: skip
+
+
+def main() -> None:
+    """Compare the experiments of a data set on its test manifest; write beside them."""
+    parser = Parser(prog="python -m local.compare", description=__doc__.split("\n")[0])
+    parser.add_argument("--name", help="name of the data set, a folder below data/")
+    name = parser.parse_args().name or _only_data_set()
+    test = manifest.read(experiment.data_dir(name) / "test.csv")
+    folder = experiment.EXPERIMENTS / name
+    found, left_out = contenders.find(folder, test.hash)
+    if not found:
+        reasons = "".join(f"; {of}: {why}" for of, why in left_out.items())
+        raise UserError(f"{folder}: no experiment is scored on {test.path} ({test.hash});"
+                        f" stage 2 makes scores{reasons}")  # fmt: skip
+    result = standings.stand(contenders.group_seeds(found, test.hash))
+    place = folder / "compare" / test.hash
+    write_comparison(place, test, result, left_out)
+    print(terminal(result, left_out))
+    print(f"comparison: {place / 'index.html'}")
+
+
+def _only_data_set() -> str:
+    """The one data set that has experiments.
+
+    Raises:
+        UserError: there is none, or there are several.
+    """
+    trained = experiment.EXPERIMENTS.glob("*/*/best_model.pth")
+    names = sorted({path.parent.parent.name for path in trained})
+    if len(names) > 1:
+        raise UserError(f"several data sets have experiments; add --name ({', '.join(names)})")
+    if not names:
+        where = experiment.EXPERIMENTS / "*" / "*" / "best_model.pth"
+        raise UserError(f"{where}: not there; stage 1 makes it")
+    return names[0]
+
+
+def terminal(result: Standings, left_out: dict[str, str]) -> str:
+    """What is printed: the headline metric by SNR, costs, and who is left out."""
+    shown = [standings.means(result, source, metric) for source, metric in result.contests
+             if metric == result.metric]  # fmt: skip
+    lines = [tables.text(table) for table in (*shown, standings.costs(result))]
+    said = [tables.plain(cell) for cell in standings.lead(result)] + standings.notes(result)[:1]
+    lines += [textwrap.fill(text, 100) for text in said]
+    lines += [f"left out: {name}: {why}" for name, why in left_out.items()]
+    return "\n".join(lines)
+
+
+def write_comparison(
+    place: Path, test: manifest.Manifest, result: Standings, left_out: dict[str, str]
+) -> None:
+    """Write the whole comparison into the folder ``place``, or leave what was there.
+
+    Args:
+        place: ``exp/<data>/compare/<test hash>``.
+        test: the manifest that was scored.
+        result: what ``standings.stand`` made of the scores.
+        left_out: experiment -> why it takes no part.
+    """
+    data = place.parent.parent.name
+    about = {
+        "test_hash": test.hash,
+        "data": data,
+        "metrics": list(dict.fromkeys(metric for _, metric in result.contests)),
+        "engine": result.contenders[0].first.about["engine"],
+        "significance": paired.ALPHA,
+        "bootstrap_seed": standings.SEED,
+        "experiments": _origins(result),
+        "left_out": left_out,
+        "provenance": experiment.provenance(),
+    }
+    with experiment.replace(place) as stage:
+        stage.mkdir()
+        for file, table in {
+            "means.csv": standings.long(result, "means"),
+            "differences.csv": standings.long(result, "pairs"),
+            "systems.csv": standings.systems(result),
+        }.items():
+            table.to_csv(stage / file, index=False, float_format=f"%.{tables.DIGITS}g")
+        experiment.write_yaml(stage / "compare.yml", about)
+        figure = figures.quality_against_cost(
+            standings.quality_and_cost(result), result.metric, standings.COSTS
+        )
+        figures.write(figure, stage / FIGURE)
+        cards, silent = write_examples(stage, test, result)
+        title = f"Comparison on {data}"
+        text = summary(title, result, about)
+        (stage / "summary.md").write_text(text, encoding="utf-8")
+        context = _context(title, result, about, cards, silent)
+        page.write_page(stage / "index.html", "compare.html", **context)
+
+
+def write_examples(
+    stage: Path, test: manifest.Manifest, result: Standings
+) -> tuple[list[dict], dict[str, str]]:
+    """Write what is heard and seen of the chosen examples below ``stage``.
+
+    Returns:
+        cards: what the page says of each, by SNR.
+        silent: contender -> why it cannot be heard.
+    """
+    from local import models
+
+    separators, silent = {}, {}
+    for of in result.contenders:
+        try:
+            separators[of.name] = models.load(of.first.folder / "best_model.pth")
+        except UserError as error:  # its recipe may have gone since it was scored
+            silent[of.name] = str(error)
+    voices = result.contenders[0].scores.xs(SOURCES[0], level="source")
+    voices = voices.sort_values("snr_db", kind="stable")
+    labels, _ = aggregate.levels(voices["snr_db"])
+    rivals = [of for of in result.contenders if not of.bound] or result.contenders
+    gains = contenders.scores_of(rivals, SOURCES[0], result.metric + IMPROVEMENT)
+    rank = gains.mean(axis=1, skipna=False).loc[voices.index]
+    picked = aggregate.pick_examples(rank, labels, EXAMPLES, standings.SEED)
+    places = {test.row(i).id: i for i in range(len(test))}
+    cards = []
+    for number, example in enumerate(tqdm(picked, desc="examples", unit="example", leave=False), 1):
+        i = places[example.id]
+        mix, sources, rate = test.mix(i), test.sources(i), test.row(i).sample_rate
+        estimates = {name: models.separate(separator, mix, rate, sources)
+                     for name, separator in separators.items()}  # fmt: skip
+        heard = page.write_example(stage, example.id, mix, sources, estimates, rate)
+        why = f"{example.role} at {example.level} dB, on average over the systems"
+        card = {"anchor": f"example-{number}", "why": why, "heard": heard, "level": example.level}
+        cards.append(card | _of_example(result, example.id, float(voices["snr_db"][example.id])))
+    return cards, silent
+
+
+def _of_example(result: Standings, name: str, snr_db: float) -> dict:
+    """What a card says of the scores of an example."""
+    shown = list(result.contests)
+    lines = {
+        standings.MIX: [contenders.mixture_scores(result.contenders, *key)[name] for key in shown]
+    }
+    for of in result.contenders:
+        lines[standings.title(of)] = [of.scores[metric][name, source] for source, metric in shown]
+    rows = tuple(
+        ((title,), *((tables.Number(value, tables.decimals(metric)),)
+                     for value, (_, metric) in zip(values, shown, strict=True)))
+        for title, values in lines.items()
+    )  # fmt: skip
+    header = ("", *(f"{source} {tables.column(metric)}" for source, metric in shown))
+    scores = {f"{source} {of.name}": of.scores[result.metric][name, source]
+              for of in result.contenders for source in SOURCES}  # fmt: skip
+    return {
+        "id": name,
+        "snr_db": snr_db,
+        "scores": page.json_numbers(scores),
+        "table": tables.Table(f"Scores of {name}", header, rows),
+        "remarks": [f"{of.name}, {source}: {of.scores['failed'][name, source]}"
+                    for of in result.contenders for source in SOURCES
+                    if of.scores["failed"][name, source]],
+    }  # fmt: skip
+
+
+def summary(title: str, result: Standings, about: dict) -> str:
+    """The comparison as Markdown: every table of the page, and who is left out."""
+    parts = [f"# {title}", *(tables.plain(cell) for cell in standings.lead(result))]
+    parts += [tables.markdown(standings.overview(result)), f"![{CAPTION}]({FIGURE})"]
+    for metric in _metrics(result):
+        parts += [f"## {tables.column(metric)}", *map(tables.markdown, _tables(result, metric))]
+    seeds = standings.seed_tables(result)
+    if seeds:
+        parts += ["## Training seeds", *map(tables.markdown, seeds)]
+    if about["left_out"]:
+        lines = [f"- {name}: {why}" for name, why in about["left_out"].items()]
+        parts += ["## Left out", "\n".join(lines)]
+    parts += ["## What the numbers mean", *standings.notes(result)]
+    listed = page.metric_list([*_metrics(result), standings.WORTH]).items()
+    parts.append("\n".join(f"- `{name}`: {text}" for name, text in listed))
+    parts += [*metrics.NOTES, "## Where they come from"]
+    for head, facts in _provenance(about).items():
+        parts += [f"### {head}", "\n".join(f"- {name}: {fact}" for name, fact in facts.items())]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def _context(title: str, result: Standings, about: dict, cards: list, silent: dict) -> dict:
+    """What compare.html is filled with."""
+    sections = {"overview": "Overview", "scores": "Scores", "seeds": "Training seeds",
+                "left-out": "Left out", "examples": "Examples", "reading": "What the numbers mean",
+                "provenance": "Where they come from"}  # fmt: skip
+    seeds = standings.seed_tables(result)
+    absent = {"seeds": not seeds, "left-out": not about["left_out"], "examples": not cards}
+    overall = next(iter(result.contests.values())).means
+    return {
+        "title": title,
+        "kind": "comparison",
+        "sections": [item for item in sections.items() if not absent.get(item[0])],
+        "summary": standings.lead(result),
+        "key_facts": {
+            "systems": str(len(result.contenders)),
+            "left out": str(len(about["left_out"])),
+            "test set": f"{overall['n'].max()} mixtures in {overall['n_groups'].max()} groups",
+            "test hash": about["test_hash"],
+            "commit": about["provenance"]["commit"],
+        },
+        "overview": standings.overview(result),
+        "figure": page.Figure(FIGURE, f"{CAPTION} The table above has the numbers.", CAPTION),
+        "main_tables": _tables(result, result.metric),
+        "more_tables": {tables.column(metric): _tables(result, metric)
+                        for metric in _metrics(result) if metric != result.metric},
+        "not_compared": [f"{source} {tables.column(metric)}"
+                         for source, metric in result.not_compared],
+        "seed_tables": seeds,
+        "left_out": about["left_out"],
+        "silent": silent,
+        "cards": cards,
+        "levels": list(dict.fromkeys(card["level"] for card in cards)),
+        "score_options": [
+            (source, [(f"{source} {of.name}", f"{tables.column(result.metric)} of {of.name}")
+                      for of in result.contenders])
+            for source in SOURCES
+        ],
+        "ranked_by": f"{SOURCES[0]} in {tables.about(result.metric).label}",
+        "notes": standings.notes(result),
+        "metric_list": page.metric_list([*_metrics(result), standings.WORTH]),
+        "metric_notes": metrics.NOTES,
+        "provenance": _provenance(about),
+    }  # fmt: skip
+
+
+def _metrics(result: Standings) -> list[str]:
+    """The metrics compared, the headline first."""
+    found = dict.fromkeys(metric for _, metric in result.contests)
+    return sorted(found, key=lambda metric: metric != result.metric)
+
+
+def _tables(result: Standings, metric: str) -> list[tables.Table]:
+    """Means and differences of both sources in a metric."""
+    found = []
+    for source in SOURCES:
+        if (source, metric) in result.contests:
+            make = (standings.means, standings.differences)
+            found += [table for of in make if (table := of(result, source, metric))]
+    return found
+
+
+def _provenance(about: dict) -> dict[str, dict[str, str]]:
+    """Where everything comes from, in words: the comparison, then each experiment."""
+    whole = {name: value for name, value in about.items()
+             if name not in ("experiments", "left_out", "provenance")}  # fmt: skip
+    found = {"Comparison": page.facts(whole | about["provenance"])}
+    return found | {name: page.facts(facts) for name, facts in about["experiments"].items()}
+
+
+def _origins(result: Standings) -> dict[str, dict]:
+    """Of each experiment: how it was trained, and which model was scored."""
+    found = {}
+    for of in result.contenders:
+        for member in of.seeds.values():
+            training = experiment.read_yaml(member.folder / "provenance.yml")
+            kept = {name: training.get(name) for name in ORIGIN}
+            kept["model_sha256"] = member.about["model_sha256"]
+            found[member.folder.name] = {"system": of.name} | kept
+    return found
+
+
+if __name__ == "__main__":
+    guard(main)

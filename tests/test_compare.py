@@ -1,0 +1,393 @@
+"""Stage 4: who takes part and who does not, what is marked, and the page."""
+
+import html.parser
+import re
+import sys
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import numpy as np
+import pandas
+import pytest
+import scored_experiments
+import yaml
+
+from local import (
+    SOURCES,
+    aggregate,
+    compare,
+    contenders,
+    experiment,
+    figures,
+    manifest,
+    metrics,
+    standings,
+)
+from local.aggregate import ALL, IMPROVEMENT, MIXTURE
+from local.errors import UserError
+
+ROWS = 30  # in 15 groups
+
+
+@pytest.fixture(scope="module")
+def garden(tmp_path_factory):
+    """A folder with a test manifest, ``data/garden/test.csv``."""
+    folder = tmp_path_factory.mktemp("compare")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        scored_experiments.make_manifest("garden", ROWS, 800)
+    return folder
+
+
+@pytest.fixture
+def here(garden, tmp_path, monkeypatch):
+    """The manifest's folder without experiments, the current directory; models are stubs."""
+    (tmp_path / "data").symlink_to(garden / "data")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(aggregate, "RESAMPLES", aggregate.CHUNK)
+    monkeypatch.setattr(compare, "EXAMPLES", 0)
+    monkeypatch.setattr(figures, "DOTS", 20)
+
+    from local import models
+
+    def load(path):
+        text = Path(path).read_bytes().decode()
+        if text.startswith("broken"):
+            raise UserError("its recipe is gone")
+        return float(text.split()[0])
+
+    monkeypatch.setattr(models, "load", load)
+    monkeypatch.setattr(models, "separate", lambda gain, mix, rate, sources: gain * sources)
+    return tmp_path
+
+
+def make_scored(name, gain=5.0, seed=0, noise=0.3, model="0.5", where="garden", **changes):
+    """An experiment whose estimates are ``gain`` dB better than the mixture, give or take.
+
+    Args:
+        changes: of scores.yml; and ``conf``, ``facts``, ``hash``, ``scores`` (a function of the
+            table).
+    """
+    test = manifest.read(Path("data/garden/test.csv"))
+    folder = experiment.EXPERIMENTS / where / name
+    conf = {"seed": seed, "optim": {"lr": 0.001},
+            "trainer": {"max_epochs": 5, "max_time": None}} | changes.pop("conf", {})  # fmt: skip
+    facts = {
+        "recipe": name.partition("_")[0], "preset": None, "seed": seed, "train_hash": "t",
+        "valid_hash": "v", "command": ["python", "-m", "local.train"], "commit": "abc",
+    }  # fmt: skip
+    folder.mkdir(parents=True)
+    (folder / "best_model.pth").write_text(f"{model} {name}")
+    experiment.write_yaml(folder / "conf.yml", conf)
+    experiment.write_yaml(folder / "provenance.yml", facts | changes.pop("facts", {}))
+    place = folder / "scores" / changes.pop("hash", test.hash)
+    rng = np.random.default_rng([seed, len(name), *name.encode()])
+    rows = []
+    for row in test.rows.to_dict("records"):
+        for source, sign in zip(SOURCES, (1, -1), strict=True):
+            values = {"si_sdr": sign * row["snr_db"], "stoi": 0.8 if source == "voice" else np.nan}
+            of = {"id": row["id"], "snr_db": row["snr_db"], "group": row["group"]}
+            of["source"] = source
+            for metric, value in values.items():
+                step = (gain + noise * rng.standard_normal()) * (1 if metric == "si_sdr" else 0.01)
+                of |= {metric: value + step, metric + MIXTURE: value, metric + IMPROVEMENT: step}
+            over = gain / 10 + noise * rng.standard_normal() if source == "noise" else np.nan
+            rows.append(of | {"si_sdr_vs_residual": over, "failed": ""})
+    table = changes.pop("scores", lambda table: table)(pandas.DataFrame(rows))
+    about = {
+        "version": metrics.VERSION, "test_hash": test.hash, "engine": "fast",
+        "model_sha256": _sha256(folder / "best_model.pth"), "metrics": ["si_sdr", "stoi"],
+        "recipe": name, "parameters": 1_230_000, "macs_per_second": 2_500_000_000,
+        "real_time_factor": 0.05, "audio_seconds_seen": 7200.0, "seed": seed,
+        "provenance": {"commit": "def"},
+    } | changes  # fmt: skip
+    place.mkdir(parents=True)
+    table.to_csv(place / "scores.csv", index=False)
+    experiment.write_yaml(place / "scores.yml", about)
+    return place
+
+
+def _sha256(path):
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["compare", *arguments])
+    compare.main()
+    (place,) = Path("exp").glob("*/compare/*")
+    return place
+
+
+class _Links(html.parser.HTMLParser):
+    """What a page refers to, its ids, and the numbers that it carries."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.ids, self.numbers, self.sounds = [], [], [], {}
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.links += [attributes[name] for name in ("href", "src") if name in attributes]
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.numbers += [float(attributes["value"])] if tag == "data" else []
+        if tag == "audio":
+            self.sounds[attributes["aria-label"]] = attributes["src"]
+
+
+def check_page(place):
+    """Every link of the page leads somewhere, and none leaves its folder."""
+    page = _Links(place / "index.html")
+    assert len(page.ids) == len(set(page.ids))
+    for link in page.links:
+        parts = urlparse(link)
+        if parts.scheme == "data":
+            continue
+        assert not parts.scheme
+        assert not parts.netloc
+        if parts.path:
+            assert (place / unquote(parts.path)).is_file()
+            assert (place / unquote(parts.path)).resolve().is_relative_to(place.resolve())
+        else:
+            assert parts.fragment in page.ids
+    text = (place / "index.html").read_text(encoding="utf-8")
+    assert not re.search(r"@import|url\(|https?://", text)
+    return page
+
+
+def test_the_better_one_is_marked_and_the_page_is_whole(here, monkeypatch, capsys):
+    monkeypatch.setattr(compare, "EXAMPLES", 1)
+    make_scored("ant", 5.0)
+    make_scored("bee", 7.0)
+    make_scored("oracle", 15.0, needs_sources=True, parameters=0, macs_per_second=None)
+    place = run(monkeypatch)
+    assert place == Path("exp/garden/compare") / manifest.read("data/garden/test.csv").hash
+
+    means = pandas.read_csv(place / "means.csv", dtype={"snr_db": str})
+    overall = means[means["snr_db"] == ALL].set_index(["source", "metric", "system"])
+    assert overall["mean"]["voice", "si_sdr", "bee"] == pytest.approx(12.0, abs=0.3)
+    assert overall["mean"]["voice", "si_sdr", standings.MIX] == pytest.approx(5.0)
+    assert list(overall.index[overall["best"]]) == [
+        ("voice", "si_sdr", "bee"), ("voice", "stoi", "bee"), ("noise", "si_sdr", "bee"),
+    ]  # fmt: skip
+    assert not means[means["snr_db"] != ALL]["best"].any()  # six groups are too few
+    pairs = pandas.read_csv(place / "differences.csv", dtype={"snr_db": str})
+    assert set(zip(pairs["a"], pairs["b"], strict=True)) == {("ant", "bee")}
+    of_all = pairs[pairs["snr_db"] == ALL].iloc[0]
+    assert of_all["ci_low"] < -2 < of_all["ci_high"] < 0
+
+    page = check_page(place)
+    for value in overall["mean"].dropna():
+        assert any(value == pytest.approx(number, rel=1e-5) for number in page.numbers)
+    chosen = {label.rpartition(" of ")[2] for label in page.sounds}
+    assert len(chosen) == 5 * compare.EXAMPLES
+    for example in chosen:
+        for who in ("reference", "ant", "bee", "oracle"):
+            for source in SOURCES:
+                assert f"{source}, {who} of {example}" in page.sounds
+    about = yaml.safe_load((place / "compare.yml").read_text())
+    assert set(about["experiments"]) == {"ant", "bee", "oracle"}
+    assert about["provenance"]["commit"]
+
+    summary = (place / "summary.md").read_text()
+    printed = capsys.readouterr().out
+    for text in (summary, printed):
+        assert "oracle (bound)" in text
+        assert re.search(r"bee .*\] \*", text)
+        assert not re.search(r"(ant|oracle).*\] \*", text.partition("difference from")[0])
+    assert "too few groups to tell any two apart at -5 dB, 0 dB, 5 dB, 10 dB, 15 dB" in printed
+    assert "1.23 M" in printed
+    assert str(place / "index.html") in printed
+    assert {path.name for path in place.iterdir()} == {
+        "audio", "compare.yml", "differences.csv", "figures", "index.html", "means.csv",
+        "summary.md", "systems.csv",
+    }  # fmt: skip
+
+
+def test_systems_that_do_not_differ_are_not_marked(here, monkeypatch):
+    make_scored("ant")
+    make_scored("bee")
+    place = run(monkeypatch)
+    assert not pandas.read_csv(place / "means.csv")["best"].any()
+    assert "does not tell them apart" in (place / "summary.md").read_text()
+
+
+def test_one_experiment_only(here, monkeypatch, capsys):
+    monkeypatch.setattr(compare, "EXAMPLES", 1)
+    make_scored("ant")
+    place = run(monkeypatch, "--name", "garden")
+    check_page(place)
+    assert "ant has no rival here" in capsys.readouterr().out
+    assert pandas.read_csv(place / "differences.csv").empty
+    assert not pandas.read_csv(place / "means.csv")["best"].any()
+
+
+def test_an_oracle_only(here, monkeypatch):
+    make_scored("oracle", needs_sources=True)
+    check_page(run(monkeypatch))
+
+
+def test_each_reason_to_be_left_out(here, monkeypatch, capsys):
+    make_scored("ant")
+    make_scored("bee")
+    make_scored("other_set", hash="0123456789ab")
+    make_scored("other_engine", engine="museval")
+    make_scored("old_metrics", version=metrics.VERSION - 1)
+    make_scored("few_metrics", metrics=["si_sdr"])
+    make_scored("anew", model_sha256="0")
+    place = make_scored("unfinished")
+    (place / "scores.csv").rename(place / "scores.partial.csv")
+    (make_scored("unscored") / "scores.csv").unlink()
+    (make_scored("untrained").parents[1] / "best_model.pth").unlink()
+    (make_scored("damaged") / "scores.csv").write_text("id,snr_db\n")
+    Path("exp/garden/mixture").mkdir()
+    place = run(monkeypatch)
+    left_out = yaml.safe_load((place / "compare.yml").read_text())["left_out"]
+    expected = {
+        "other_set": "another test set (0123456789ab)",
+        "other_engine": "engine museval, most by fast",
+        "old_metrics": "another version",
+        "few_metrics": "without stoi",
+        "anew": "has changed since",
+        "unfinished": "scoring is unfinished",
+        "unscored": "not scored",
+        "untrained": "training is unfinished",
+        "damaged": "expected a column",
+    }
+    assert set(left_out) == set(expected)
+    texts = [capsys.readouterr().out, (place / "summary.md").read_text(),
+             (place / "index.html").read_text()]  # fmt: skip
+    for name, why in expected.items():
+        assert why in left_out[name]
+        assert all(name in text and why in text for text in texts)
+    assert set(pandas.read_csv(place / "systems.csv")["system"]) == {"ant", "bee"}
+    check_page(place)
+
+
+def test_seeds_of_one_recipe_are_one_system(here, monkeypatch, capsys):
+    monkeypatch.setattr(compare, "EXAMPLES", 1)
+    make_scored("ant_x", 5.0, seed=1)
+    make_scored("ant_y", 6.0, seed=2)
+    make_scored("ant_slow", 9.0, seed=3, conf={"optim": {"lr": 0.1}})
+    place = run(monkeypatch)
+    systems = pandas.read_csv(place / "systems.csv").set_index("system")
+    assert dict(systems["experiments"]) == {"ant_slow": "ant_slow", "ant (2 seeds)": "ant_x ant_y"}
+    assert systems["seeds"].astype(str)["ant (2 seeds)"] == "1 2"
+    means = pandas.read_csv(place / "means.csv", dtype={"snr_db": str})
+    cell = means[(means["system"] == "ant (2 seeds)") & (means["snr_db"] == ALL)]
+    test = manifest.read("data/garden/test.csv")
+    each = []
+    for name in ("ant_x", "ant_y"):
+        scores = aggregate.read_scores(Path(f"exp/garden/{name}/scores/{test.hash}/scores.csv"))
+        each.append(scores[scores["source"] == "voice"]["si_sdr"].mean())
+    voice = cell[(cell["source"] == "voice") & (cell["metric"] == "si_sdr")]
+    assert voice["mean"].item() == pytest.approx(np.mean(each), rel=1e-5)
+    summary = (place / "summary.md").read_text()
+    line = next(line for line in summary.partition("## Training seeds")[2].splitlines()
+                if line.startswith("| all"))  # fmt: skip
+    spread = [*each, np.mean(each), np.std(each, ddof=1)]
+    assert line == f"| all | {' | '.join(f'{value:.2f}' for value in spread)} |"
+    page = check_page(place)
+    assert any("ant (2 seeds)" in label for label in page.sounds)
+
+
+def test_names_of_seeds():
+    names = contenders.common_name
+    assert names(["lstm_tasnet-small", "lstm_tasnet-small_s1"]) == "lstm_tasnet-small"
+    assert names(["unet_l1_a", "unet_l1_b"]) == "unet_l1"
+
+
+def test_scores_that_failed(here, monkeypatch):
+    monkeypatch.setattr(compare, "EXAMPLES", 1)
+
+    def fail(table):
+        table.loc[0, "si_sdr"] = np.nan
+        table.loc[2, "si_sdr"] = np.inf
+        return table
+
+    def fail_all(table):
+        return table.assign(stoi=np.nan, failed="stoi: too short")
+
+    make_scored("ant", scores=fail)
+    make_scored("bee", 8.0, scores=fail_all)
+    place = run(monkeypatch)
+    means = pandas.read_csv(place / "means.csv", dtype={"snr_db": str})
+    counts = means[means["snr_db"] == ALL].set_index(["source", "system"])["n"]
+    assert counts["voice", "ant"] == counts["voice", "bee"] == ROWS - 2
+    assert counts["noise", "ant"] == ROWS
+    assert "28 examples in 14 groups (2 left out)" in (place / "summary.md").read_text()
+    text = (place / "index.html").read_text()
+    assert "no example has a value for every system: voice STOI." in text
+    assert "bee, voice: stoi: too short" in text
+    check_page(place)
+
+
+def test_one_group(here, monkeypatch):
+    for name in ("ant", "bee"):
+        make_scored(name, scores=lambda table: table.assign(group="one"))
+    place = run(monkeypatch)
+    summary = (place / "summary.md").read_text()
+    assert "30 examples in 1 group; too few groups" in summary
+    assert not pandas.read_csv(place / "means.csv")["best"].any()
+
+
+@pytest.mark.parametrize(("gain", "said"), [(5.0, "yes"), (-5.0, "no"), (0.0, "open")])
+def test_whether_the_noise_output_earns_its_place(here, monkeypatch, gain, said):
+    make_scored("ant", gain, noise=0.05)
+    place = run(monkeypatch)
+    row = pandas.read_csv(place / "systems.csv").iloc[0]
+    assert row["si_sdr_vs_residual_mean"] == pytest.approx(gain / 10, abs=0.1)
+    assert row["si_sdr_vs_residual_ci_low"] < row["si_sdr_vs_residual_ci_high"]
+    line = next(line for line in (place / "summary.md").read_text().splitlines()
+                if line.startswith("| ant |"))  # fmt: skip
+    assert f"| {said} |" in line
+
+
+def test_a_model_that_cannot_be_loaded_is_compared_but_not_heard(here, monkeypatch):
+    monkeypatch.setattr(compare, "EXAMPLES", 1)
+    make_scored("ant")
+    make_scored("bee", model="broken")
+    place = run(monkeypatch)
+    page = check_page(place)
+    assert not any(", bee of" in label for label in page.sounds)
+    assert "bee cannot be heard: its recipe is gone" in (place / "index.html").read_text()
+
+
+def test_a_failure_leaves_what_was_there(here, monkeypatch):
+    make_scored("ant")
+    place = run(monkeypatch)
+    before = (place / "index.html").read_bytes()
+    make_scored("bee")
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compare, "write_examples", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(monkeypatch)
+    assert (place / "index.html").read_bytes() == before
+    assert [path.name for path in place.parent.iterdir()] == [place.name]
+
+
+def test_the_same_scores_give_the_same_tables(here, monkeypatch):
+    make_scored("ant")
+    make_scored("bee")
+    files = ("means.csv", "differences.csv", "systems.csv", "figures/quality_against_cost.svg")
+    place = run(monkeypatch)
+    before = [(place / file).read_bytes() for file in files]
+    assert [(run(monkeypatch) / file).read_bytes() for file in files] == before
+
+
+def test_faults(here, monkeypatch):
+    with pytest.raises(UserError, match=r"best_model\.pth: not there; stage 1"):
+        run(monkeypatch)
+    make_scored("ant", hash="0123456789ab")
+    with pytest.raises(UserError, match=r"no experiment is scored on .*; ant: scored on another"):
+        run(monkeypatch)
+    make_scored("ant", where="meadow")
+    with pytest.raises(UserError, match=r"add --name \(garden, meadow\)"):
+        run(monkeypatch)
+    with pytest.raises(UserError, match=r"data/meadow/test\.csv: not there; stage 0"):
+        run(monkeypatch, "--name", "meadow")
