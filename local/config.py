@@ -63,8 +63,10 @@ def read(recipe: str, preset: str | None = None, overrides: dict | None = None) 
     """
     path = _conf_path(recipe)
     conf, specs = _parse(path)
-    presets = {}
-    for name, tree in (conf.pop(PRESETS, None) or {}).items():
+    trees, presets = conf.pop(PRESETS, None) or {}, {}
+    if not isinstance(trees, dict):
+        raise UserError(f"{path}: {PRESETS} expects a mapping of presets, found {trees!r}")
+    for name, tree in trees.items():
         if not isinstance(tree or {}, dict):
             raise UserError(f"{path}: preset {name} expects a mapping of settings, found {tree!r}")
         presets[name] = {

@@ -237,6 +237,7 @@ def test_recipe_names_cannot_leave_the_folder(toy, tmp_path):
         ("segment: 1,", "segment: a,", ["preset tiny", "data.segment", "a number"]),
         ("segment: 1,", "segment: -1,", ["preset tiny", "> 0"]),
         ("  small: {}", "  small: 3", ["preset small", "a mapping"]),
+        (TEXT[TEXT.index("presets:") :], "presets: [tiny]", ["presets", "a mapping"]),
         ("lr: 1.0e-3 ", "lr: -1.0e-3 ", ["conf.yml", "optim.lr", "> 0"]),
         ("lr: 1.0e-3 ", "lr: abc ", ["conf.yml", "optim.lr", "> 0", "'abc'"]),
         ("seed: 0 ", "seed: 0\nseed: 1 ", ["conf.yml, line", "'seed' stands twice"]),
