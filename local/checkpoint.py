@@ -6,7 +6,6 @@ Asteroid's own also loads with ``BaseModel.from_pretrained`` and runs in ``aster
 order), mixture_consistency, provenance.
 """
 
-import pickle
 from pathlib import Path
 
 import torch
@@ -16,8 +15,9 @@ from local.errors import UserError
 from local.experiment import replace
 
 FORMAT = 1
-KEYS = ("model_name", "model_args", "state_dict", "infos", "winnow")
-WINNOW_KEYS = ("format", "recipe", "sample_rate", "sources", "mixture_consistency", "provenance")
+KEYS = {"model_name": str, "model_args": dict, "state_dict": dict, "infos": dict, "winnow": dict}
+WINNOW_KEYS = {"recipe": str, "sample_rate": int, "sources": list, "mixture_consistency": str,
+               "provenance": dict}  # fmt: skip
 
 
 def save(path: Path | str, separator, infos: dict) -> None:
@@ -56,20 +56,28 @@ def read(path: Path | str) -> dict:
         raise UserError(f"{path}: no such model file; stage 1 makes it")
     try:
         package = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().split("\n")[0][:80]
-        raise UserError(f"{path}: not a model file of winnow ({reason})") from None
-    missing = [key for key in KEYS if not isinstance(package, dict) or key not in package]
-    if missing:
-        raise UserError(f"{path}: not a model file of winnow (it has no {missing[0]!r})")
+    except PermissionError:
+        raise UserError(f"{path}: may not be read") from None
+    except Exception as error:  # torch's unpickler raises almost anything on bytes that are no file
+        raise UserError(f"{path}: not a model file of winnow, or damaged") from error
+    _expect(package, KEYS, path)
     winnow = package["winnow"]
-    if not isinstance(winnow, dict) or winnow.get("format") != FORMAT:
-        found = winnow.get("format") if isinstance(winnow, dict) else winnow
+    found = winnow.get("format")
+    if type(found) is not int or found != FORMAT:
         raise UserError(f"{path}: expected format {FORMAT}, found {found!r}; train it again")
-    missing = [key for key in WINNOW_KEYS if key not in winnow]
-    if missing or sorted(winnow["sources"]) != sorted(SOURCES):
-        raise UserError(f"{path}: damaged; expected {WINNOW_KEYS} and the sources {SOURCES}")
+    _expect(winnow, WINNOW_KEYS, path)
+    _expect(package["state_dict"], dict.fromkeys(package["state_dict"], torch.Tensor), path)
+    if sorted(map(str, winnow["sources"])) != sorted(SOURCES):
+        found = winnow["sources"]
+        raise UserError(f"{path}: expected the sources {list(SOURCES)}, found {found!r}")
     return package
+
+
+def _expect(tree, kinds: dict, path: Path) -> None:
+    for key, kind in kinds.items():
+        if not isinstance(tree, dict) or not isinstance(tree.get(key), kind):
+            raise UserError(f"{path}: not a model file of winnow"
+                            f" (no {key!r} of type {kind.__name__})")  # fmt: skip
 
 
 def _plain(tree):
