@@ -9,12 +9,14 @@ import importlib.util
 import inspect
 import io
 import sys
+import traceback
 import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
 from asteroid.masknn.norms import GlobLN
+from asteroid.models import BaseModel
 from torch import nn
 from torch.nn import functional as F
 
@@ -23,7 +25,6 @@ from local.errors import UserError
 
 allocator.tune()
 
-CONSISTENCIES = ("none", "project", "difference")
 PROBE_SECONDS = 1.0  # inputs shorter than this are held against the network's minimum
 MACS_SECONDS = 4  # length over which operations are counted
 
@@ -88,8 +89,9 @@ class Separator(nn.Module):
             training = self.network.training
             self.network.eval()
             length = 1
-            with torch.inference_mode():
-                while not self._takes(torch.zeros(1, length, device=like.device)):
+            with torch.no_grad():
+                # a tone: what a network makes of silence says nothing about lengths
+                while not self._takes(torch.arange(length, device=like.device).cos().unsqueeze(0)):
                     length *= 2
             self.network.train(training)
             self._minimum = length
@@ -156,9 +158,10 @@ def network_class(recipe: str, name: str) -> type:
         module = sys.modules.get(f"recipes.{recipe}.model") or _import(path, recipe)
     else:
         from asteroid import models as module
-    if not hasattr(module, name):
-        raise UserError(f"recipes/{recipe}: there is no class {name!r} in {module.__name__}")
-    return getattr(module, name)
+    found = getattr(module, name, None)
+    if not (isinstance(found, type) and issubclass(found, BaseModel)):
+        raise UserError(f"recipes/{recipe}: there is no model {name!r} in {module.__name__}")
+    return found
 
 
 def _import(path: Path, recipe: str):
@@ -190,17 +193,34 @@ def construct(conf: dict, recipe: str) -> Separator:
     taken = inspect.signature(network_type).parameters
     given = {"n_src": len(SOURCES), "sample_rate": conf["data"]["sample_rate"]}
     arguments |= {key: value for key, value in given.items() if key in taken}
+    rate, consistency = conf["data"]["sample_rate"], conf["mixture_consistency"]
     with torch.random.fork_rng(), warnings.catch_warnings():
         torch.manual_seed(conf["seed"])
         # Asteroid warns where it changes a setting silently, such as a norm that is not causal.
         warnings.simplefilter("error", UserWarning)
         try:
-            network = network_type(**arguments)
+            separator = Separator(network_type(**arguments), recipe, rate, consistency)
+            # some settings that do not go together show only in use
+            warnings.simplefilter("ignore", UserWarning)
+            _run_once(separator)
         except (AssertionError, ValueError, RuntimeError, UserWarning) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise UserError(f"{recipe} refuses these settings under model: {reason}") from None
-    rate, consistency = conf["data"]["sample_rate"], conf["mixture_consistency"]
-    return Separator(network, recipe, rate, consistency)
+            raise UserError(f"{recipe} refuses these settings: {_reason(error)}") from error
+    return separator
+
+
+def _run_once(separator: Separator) -> None:
+    mix = torch.zeros(1, int(PROBE_SECONDS * separator.sample_rate))
+    sources = torch.zeros(1, len(SOURCES), mix.shape[-1])
+    training = separator.training
+    with torch.no_grad():
+        separator.eval()(mix, sources if separator.needs_sources else None)
+    separator.train(training)
+
+
+def _reason(error: BaseException) -> str:
+    """What an error says on one line; of an assertion without words, what it asserts."""
+    words = " ".join(str(error).split())
+    return words or traceback.extract_tb(error.__traceback__)[-1].line
 
 
 def _filterbank_arguments(given: dict, name: str | None) -> dict:
@@ -239,10 +259,14 @@ def load(path: Path | str) -> Separator:
     package = checkpoint.read(path)
     winnow = package["winnow"]
     recipe = winnow["recipe"]
-    expected = config.read(recipe)["class"]
-    if package["model_name"] != expected:
-        raise UserError(f"{path}: holds a {package['model_name']}, {recipe} is a {expected}")
-    network_type = network_class(recipe, expected)
+    try:
+        config.read(recipe, None, {
+            "class": package["model_name"], "mixture_consistency": winnow["mixture_consistency"],
+        })  # fmt: skip
+    except UserError as error:
+        reason = str(error).removeprefix("command line: ")
+        raise UserError(f"{path}: does not fit the recipes here: {reason}") from None
+    network_type = network_class(recipe, package["model_name"])
     try:
         # what a filterbank prints while it is built would spoil a stream of samples on stdout
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
@@ -250,8 +274,8 @@ def load(path: Path | str) -> Separator:
             network = network_type(**package["model_args"])
         network.load_state_dict(package["state_dict"])
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise UserError(f"{path}: does not fit recipes/{recipe}: {reason}") from None
+        reason = _reason(error)[:160]
+        raise UserError(f"{path}: does not fit recipes/{recipe}: {reason}") from error
     infos = package["infos"] | {"provenance": winnow["provenance"]}
     return Separator(
         network, recipe, winnow["sample_rate"], winnow["mixture_consistency"],
