@@ -31,7 +31,7 @@ extras() {
 
 # is_extra NAME
 is_extra() {
-  extras | grep -x -- "$1" >/dev/null
+  extras | grep -Fx -- "$1" >/dev/null
 }
 
 # pins KEY: the requirements that setup.cfg lists under a key, such as install_requires or test

@@ -133,7 +133,7 @@ settle_keys() {
   for ((i = 0; i < ${#GIVEN[@]}; i++)); do
     name=${GIVEN[i]}
     if find_option "$name"; then continue; fi
-    [[ $name == *.* ]] || conf_keys | grep -x -- "$name" >/dev/null || unknown_option "--$name"
+    [[ $name == *.* ]] || conf_keys | grep -Fx -- "$name" >/dev/null || unknown_option "--$name"
     [[ ${VALUES[i]} != "$NO_VALUE" ]] || fail "--$name needs a value"
     SETTINGS+=("--$name=${VALUES[i]}")
   done
