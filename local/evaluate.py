@@ -1,0 +1,235 @@
+"""Stage 2: score a trained model on the test manifest, example by example.
+
+    python -m local.evaluate --model convtasnet [--metrics LIST] [--jobs N] [--scheduler ADDRESS]
+
+Whole files, one at a time, estimates at the level that the model gives them. The same command
+again continues an interrupted evaluation; what is already scored is not scored again, and more
+``--metrics`` are added to it. The mixture is scored once for all models of a manifest.
+"""
+
+import functools
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas
+from tqdm import tqdm
+
+from local import SOURCES, aggregate, experiment, manifest, metrics, parallel, worker
+from local.errors import Parser, UserError, guard
+from local.journal import FAILED, Journal
+
+KEYS = ["id", "source"]
+MIXTURE, IMPROVEMENT = aggregate.MIXTURE, aggregate.IMPROVEMENT
+REAL_TIME = (
+    "wall seconds of separation per second of audio, median over files, one thread per worker;"
+    " resampling included, reading and scoring not"
+)
+
+
+def main() -> None:
+    """Evaluate the experiment that the command line names; write into its folder."""
+    parser = Parser(prog="python -m local.evaluate", description=__doc__.split("\n")[0])
+    experiment.add_arguments(parser)
+    names = ", ".join([*metrics.GROUPS, *metrics.METRICS])
+    parser.add_argument(
+        "--metrics", default="all", metavar="LIST", help=f"with commas between: {names}"
+    )
+    parser.add_argument(
+        "--engine", default="fast", choices=metrics.ENGINES,
+        help="what computes BSS Eval: ours, or museval itself, to check it",
+    )  # fmt: skip
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="worker processes (default: one per core)"
+    )
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS",
+        help="of a Dask cluster that does the work; its workers run in this checkout, see the"
+             " same files and score one example at a time each (dask worker --nthreads 1)",
+    )  # fmt: skip
+    args = parser.parse_args()
+    if args.jobs is not None and args.jobs < 1:
+        raise UserError(f"--jobs expects 1 or more, found {args.jobs}")
+    folder = experiment.locate(args)
+    test = manifest.read(experiment.data_dir(folder.parent.name) / "test.csv")
+    chosen = metrics.choose(args.metrics, test.rows["sample_rate"])
+    run = functools.partial(parallel.results, jobs=args.jobs, scheduler=args.scheduler)
+    place = evaluate(folder, test, chosen, args.engine, run)
+    print(f"{place}: scores of {len(test)} examples")
+    failures = aggregate.failures(aggregate.read_scores(place))
+    for (reason, count), of in failures.groupby(["reason", "n"], sort=False):
+        names = ", ".join(of["source"] + " " + of["metric"])
+        print(f"  no value in {count} of {len(test)}, {reason}: {names}")
+
+
+def evaluate(
+    folder: Path,
+    test: manifest.Manifest,
+    chosen: list[str],
+    engine: str = "fast",
+    run: Callable = parallel.results,
+) -> Path:
+    """Score an experiment's ``best_model.pth``; write scores.csv and scores.yml.
+
+    Args:
+        folder: of the experiment, as ``experiment.locate`` finds it.
+        test: the manifest to score on.
+        chosen: names in ``metrics.METRICS``.
+        engine: see ``metrics.score``.
+        run: (task, items) -> results in any order, such as ``parallel.results``.
+
+    Returns:
+        the path of scores.csv.
+
+    Raises:
+        UserError: nothing to score; a sound file or the model cannot be read; what ``run`` says.
+    """
+    if not len(test):
+        raise UserError(f"{test.path}: no examples to score")
+    model = folder / "best_model.pth"
+    place = folder / "scores" / test.hash / "scores.csv"
+    mixtures = worker.Job(str(test.path.resolve()), test.hash, engine)
+    estimates = mixtures._replace(model=str(model.resolve()), model_sha256=_sha256(model))
+    known = _known(place, estimates)
+    if known is not None and set(chosen) <= set(known):
+        print(f"{place}: scored before, by this model in these metrics")
+        return place
+    about = _about(model)  # what is no model ends here, before any work
+    if known is None:
+        place.unlink(missing_ok=True)  # of another model: not to be taken for this one's
+    table = _scored(place, test, estimates, chosen, run, folder.name)
+    seconds = table.pop(worker.SECONDS).xs(SOURCES[0], level="source").to_numpy()
+    ratios = seconds * test.rows["sample_rate"] / test.rows["num_samples"]
+    mixture = mixture_scores(folder.parent, test, mixtures, _metrics_of(table), run)
+    about |= {
+        "data": folder.parent.name,
+        "real_time_factor": float(ratios.median()),
+        "real_time_factor_is": REAL_TIME,
+    }
+    _write(place, test, _with_improvement(table, mixture), estimates.identity | about)
+    return place
+
+
+def mixture_scores(
+    folder: Path, test: manifest.Manifest, job: worker.Job, chosen: list[str], run: Callable
+) -> pandas.DataFrame:
+    """Scores of the unprocessed mixture as the estimate of each source.
+
+    ``mixture/<test hash>.csv`` in ``folder``, that of the data set's experiments, keeps them for
+    all models that are scored on this manifest; what is not there yet is computed and added.
+
+    Args:
+        job: without a model.
+        test, chosen, run: see ``evaluate``.
+
+    Returns:
+        indexed by id and source: a column per metric, and ``failed``, {metric: reason}.
+    """
+    engine = "" if job.engine == "fast" else f".{job.engine}"
+    place = folder / "mixture" / f"{test.hash}{engine}.csv"
+    known = _known(place, job)
+    if known is not None and set(chosen) <= set(known):
+        return known
+    table = _scored(place, test, job, chosen, run, "mixture")
+    _write(place, test, table, job.identity)
+    return table
+
+
+def _scored(place, test, job, chosen, run, label) -> pandas.DataFrame:
+    """What is known at ``place`` and the rest of what was chosen, in the order of the manifest.
+
+    The rest is computed row by row, or continued, in a journal beside ``place``.
+    """
+    known = _known(place, job)
+    missing = [name for name in chosen if known is None or name not in known]
+    job = job._replace(metrics=tuple(missing))
+    ids = [test.row(i).id for i in range(len(test))]
+    work = job.identity | {"metrics": missing}
+    with Journal(_partial(place), work, job.columns) as journal:
+        rest = [i for i, name in enumerate(ids) if name not in journal.rows]
+        arriving = run(functools.partial(worker.score, job), rest)
+        for rows in tqdm(arriving, label, len(ids), initial=len(ids) - len(rest), unit="file"):
+            journal.append(rows)
+    fresh = pandas.DataFrame([row for name in ids for row in journal.rows[name]]).set_index(KEYS)
+    if known is None:
+        return fresh
+    known = known.reindex(fresh.index)
+    fresh[FAILED] = [a | b for a, b in zip(known[FAILED], fresh[FAILED], strict=True)]
+    both = fresh.join(known[[name for name in known if name not in fresh]])
+    return both[_metrics_of(both) + [name for name in fresh if name not in missing]]
+
+
+def _known(place: Path, job: worker.Job) -> pandas.DataFrame | None:
+    """The scores at ``place``, without what ``_with_improvement`` and ``_write`` add; None where
+    there are none, or of another model, manifest or engine."""
+    about = place.with_suffix(".yml")
+    try:
+        held = experiment.read_yaml(about)
+        table = aggregate.read_scores(place).set_index(KEYS)
+    except UserError:  # missing or damaged: this stage makes it
+        return None
+    if not isinstance(held, dict) or not job.identity.items() <= held.items():
+        return None
+    columns = [name for name in (*metrics.METRICS, *metrics.EXTRAS) if name in table]
+    reasons = [dict(item.split(": ", 1) for item in text.split("; ") if item)
+               for text in table[FAILED]]  # fmt: skip
+    table[FAILED] = [{name: why for name, why in of.items() if name in columns} for of in reasons]
+    return table[[*columns, FAILED]]
+
+
+def _with_improvement(table: pandas.DataFrame, mixture: pandas.DataFrame) -> pandas.DataFrame:
+    """Behind each metric, that of the mixture and the improvement over it."""
+    mixture, columns = mixture.reindex(table.index), {}
+    for name in _metrics_of(table):
+        columns[name] = table[name]
+        columns[f"{name}{MIXTURE}"] = mixture[name]
+        columns[f"{name}{IMPROVEMENT}"] = table[name] - mixture[name]
+    columns |= {name: table[name] for name in metrics.EXTRAS}
+    columns["swapped"] = columns["swapped"].astype("Int64")
+    columns[FAILED] = [
+        of | {f"{name}{MIXTURE}": why for name, why in of_mixture.items() if name in columns}
+        for of, of_mixture in zip(table[FAILED], mixture[FAILED], strict=True)
+    ]
+    return pandas.DataFrame(columns)
+
+
+def _write(place: Path, test: manifest.Manifest, table: pandas.DataFrame, about: dict) -> None:
+    """Write scores and what they are of; what was kept of interrupted work is then removed."""
+    rows = test.rows.set_index("id").loc[table.index.get_level_values("id")]
+    text = ["; ".join(f"{name}: {why}" for name, why in of.items()) for of in table[FAILED]]
+    table = table.reset_index().assign(**{FAILED: text})
+    for place_of, name in enumerate(("snr_db", "group"), 1):
+        table.insert(place_of, name, rows[name].to_numpy())
+    with experiment.replace(place) as temporary:
+        table.to_csv(temporary, index=False)
+    about |= {"metrics": _metrics_of(table), "provenance": experiment.provenance()}
+    experiment.write_yaml(place.with_suffix(".yml"), about)
+    _partial(place).unlink(missing_ok=True)
+
+
+def _partial(place: Path) -> Path:
+    return place.with_suffix(".partial.csv")
+
+
+def _metrics_of(table: pandas.DataFrame) -> list[str]:
+    return [name for name in metrics.METRICS if name in table]
+
+
+def _about(model: Path) -> dict:
+    """What a model file says of itself that scores.yml repeats."""
+    from local import checkpoint
+
+    package = checkpoint.read(model)
+    names = ("parameters", "macs_per_second", "audio_seconds_seen", "seed")
+    return {"recipe": package["winnow"]["recipe"]} | {
+        name: package["infos"].get(name) for name in names
+    }
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+if __name__ == "__main__":
+    guard(main)
