@@ -187,13 +187,13 @@ def write_examples(
     rank = aggregate.ranking(scores)
     ends = aggregate.extremes(rank)
     voices = scores[scores["source"] == SOURCES[0]].sort_values("snr_db", kind="stable")
-    labels, _ = aggregate.levels(voices.set_index("id")["snr_db"])
+    labels, levels = aggregate.levels(voices.set_index("id")["snr_db"])
     why: dict[str, list[str]] = {}
     for picked in aggregate.pick_examples(rank, labels, number, SEED):
         why.setdefault(picked.id, []).append(f"{picked.role} at {picked.level} dB")
     for role, name in ends.items():
         why.setdefault(name, []).append(f"{role} of all")
-    chosen = [name for name in labels.index if name in why]
+    chosen = sorted(why, key=lambda name: levels.index(labels[name]))
     places = {test.row(i).id: i for i in range(len(test))}
     cards, found = [], {}
     for name in tqdm(chosen, desc="examples", unit="example", leave=False):

@@ -240,6 +240,50 @@ def test_the_terminal_table_fits_100_columns(made):
     assert all(f"{source.capitalize()}: SI-SDR (dB)" in shown for source in local.SOURCES)
 
 
+@pytest.mark.parametrize(
+    ("number", "printed"),
+    [
+        (tables.Number(1.005, 1), "1.0"),
+        (tables.Number(-0.001, 2), "0.00"),
+        (tables.Number(0.001, 2, True), "0.00"),
+        (tables.Number(2, 2, True), "+2.00"),
+        (tables.Number(NAN), "–"),
+        (tables.Number(np.int64(1234567), None), "1234567"),
+    ],
+)
+def test_numbers_are_printed_as_in_a_paper(number, printed):
+    assert str(number) == printed
+
+
+def test_a_table_is_the_same_on_a_terminal_and_in_markdown():
+    ends = tables.interval(1.0, 2.5, 1), tables.interval(NAN, NAN, 1)
+    table = tables.Table("A | b", ("", "x"), ((("a|b",), ends[0]), (("c",), ends[1])))
+    assert tables.text(table).splitlines() == [
+        "A | b",
+        "              x",
+        "a|b  [1.0, 2.5]",
+        "c             –",
+    ]
+    assert tables.markdown(table).splitlines()[2:] == [
+        "|  | x |", "| --- | ---: |", "| a\\|b | [1.0, 2.5] |", "| c | – |",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(None, "–"), (5054817, "5.05 M"), (999.4, "999"), (999600, "1 M"), (2.5e9, "2.5 G"), (0, "0")],
+)
+def test_quantities_have_three_digits_and_a_prefix(value, said):
+    assert page.quantity(value) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(None, "–"), (90, "90 s"), (2400, "40 min"), (7200, "2 h"), (0, "0 s")]
+)
+def test_durations_are_said_in_a_unit_that_fits(seconds, said):
+    assert page.duration(seconds) == said
+
+
 # the page
 
 
@@ -481,7 +525,7 @@ def test_a_report_of_any_scores(tmp_path, rows, change, says):
     text, index = (place / "summary.md").read_text(), Structure(place / "index.html")
     assert says is None or (says in text and says in index.text.replace("\N{MINUS SIGN}", "-"))
     assert len(report.terminal(table)) > 500
-    assert not re.search(r"\b(nan|inf)\b", text)
+    assert not re.search(r"\b(nan|inf)\b|– –|– \(", text)
     for link in index.all("img", "src") + index.all("audio", "src"):
         assert (place / unquote(link)).is_file()
     levels = aggregate.level_names(table)
