@@ -38,18 +38,19 @@ def check_name(word: str, option: str) -> str:
     """``word`` if it may be part of a folder's name.
 
     Raises:
-        UserError: empty, or other characters than letters, digits, dot, dash, plus, underscore.
+        UserError: empty, with a dot in front, or with other characters than letters, digits, dot,
+            dash, plus, underscore.
     """
     if not re.fullmatch(r"[\w+-][\w.+-]*", word):
-        raise UserError(f"{option} {word!r}: letters, digits and . _ + - only")
+        raise UserError(f"{option} {word!r}: letters, digits and . _ + - only, no dot in front")
     return word
 
 
 def experiment_name(recipe: str, preset: str | None = None, tag: str | None = None) -> str:
     """``<recipe>[-<preset>][_<tag>]``."""
-    name = recipe
+    name = check_name(recipe, "--model")
     if preset:
-        name += f"-{preset}"
+        name += f"-{check_name(preset, '--preset')}"
     if tag:
         name += f"_{check_name(tag, '--tag')}"
     return name
