@@ -246,7 +246,7 @@ def _context(title: str, result: Standings, about: dict, cards: list, silent: di
         "cards": cards,
         "levels": list(dict.fromkeys(card["level"] for card in cards)),
         "score_options": [
-            (source, [(f"{source} {of.name}", f"{tables.column(result.metric)} of {of.name}")
+            (source, [(f"{source} {of.name}", f"{of.name}, {tables.column(result.metric)}")
                       for of in result.contenders])
             for source in SOURCES
         ],

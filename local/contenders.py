@@ -154,7 +154,7 @@ def _contender(seeds: dict[int | None, Experiment]) -> Contender:
     for column in columns:
         values = [of.scores[column].reindex(scores.index) for of in members]
         scores[column] = np.mean(values, axis=0)
-    return Contender(f"{common_name(names)} ({len(names)} seeds)", seeds, scores, bound)
+    return Contender(f"{common_name(names)}, {len(names)} seeds", seeds, scores, bound)
 
 
 def common_name(names: list[str]) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, NullFormatter
 from PIL import Image
 
 from local import SOURCES, tables
@@ -91,7 +92,8 @@ def distribution(scores: pandas.DataFrame, metric: str) -> Figure:
         figure, axes = _figure(6.0, 3.6)
         axes.axhline(0, color="#555555", linewidth=0.8)
         handles = []
-        for k, source in enumerate(SOURCES):
+        sources = _scored(scores, metric)
+        for k, source in enumerate(sources):
             style = STYLE[source]
             for place, level in enumerate(names):
                 part = scores[(scores["source"] == source) & (labels == level)]
@@ -120,15 +122,16 @@ def distribution(scores: pandas.DataFrame, metric: str) -> Figure:
         axes.grid(axis="x", visible=False)
         axes.set_xlabel("input SNR (dB)")
         axes.set_ylabel(f"improvement in {tables.column(metric)}")
-        _legend(axes, handles, SOURCES)
+        _legend(axes, handles, sources)
     return figure
 
 
 def output_against_input(scores: pandas.DataFrame, metric: str) -> Figure:
     """Score of each estimate against that of its mixture; on the diagonal nothing has changed."""
     with matplotlib.rc_context(SETTINGS):
-        figure, axes = _figure(6.4, 3.4, columns=len(SOURCES))
-        for panel, source in zip(axes, SOURCES, strict=True):
+        sources = _scored(scores, metric)
+        figure, axes = _figure(6.4, 3.4, columns=len(sources))
+        for panel, source in zip(np.atleast_1d(axes), sources, strict=True):
             part = scores[scores["source"] == source]
             x, y = (part[name].to_numpy(float) for name in (metric + MIXTURE, metric))
             good = np.isfinite(x) & np.isfinite(y)
@@ -182,12 +185,7 @@ def quality_against_cost(table: pandas.DataFrame, metric: str, costs: dict[str, 
                 panel.errorbar([row[cost]], [mean], ends, capsize=3, linestyle="", markersize=7,
                                label=name, **styles[name])  # fmt: skip
         for panel, (cost, label) in zip(axes[-1], costs.items(), strict=True):
-            known = table[cost][~table["line"] & table[cost].notna()]
-            positive = known[known > 0]
-            if len(positive):
-                # nothing to train, no parameters: zero has a place left of all others
-                zero = {"linthresh": positive.min()} if len(positive) < len(known) else {}
-                panel.set_xscale("symlog" if zero else "log", **zero)
+            _decades(panel, table[cost][~table["line"]].dropna())
             panel.set_xlabel(label)
         found = axes[0, 0].get_legend_handles_labels()
         figure.legend(*found, loc="outside upper left", ncols=3)
@@ -308,6 +306,28 @@ def _marks() -> Iterator[dict]:
         yield {"marker": marker, "color": color}
 
 
+def _decades(panel, values: pandas.Series) -> None:
+    """A logarithmic axis over whole decades; zero, where it occurs, has a place left of them."""
+    positive = values[values > 0]
+    if positive.empty:
+        return
+    # a little more than the values, so that no marker is cut
+    first = math.floor(math.log10(positive.min() / 1.3))
+    last = math.ceil(math.log10(positive.max() * 1.3))
+    ticks = [10.0**k for k in range(first, last + 1, 1 + (last - first) // 5)]
+    zero = len(positive) < len(values)
+    if zero:
+        panel.set_xscale("symlog", linthresh=ticks[0], linscale=0.5)
+        panel.set_xlim(-ticks[0] / 2, 10.0**last)
+    else:
+        panel.set_xscale("log")
+        panel.set_xlim(ticks[0], 10.0**last)
+    panel.set_xticks([0.0, *ticks] if zero else ticks)
+    prefixed = EngFormatter(sep="")
+    panel.xaxis.set_major_formatter(lambda x, _: prefixed(x) if x >= 1000 else f"{x:g}")
+    panel.xaxis.set_minor_formatter(NullFormatter())
+
+
 def _show(panel, power: np.ndarray, seconds: float, rate: int, top: float, title: str):
     """Draw a spectrogram into a panel."""
     extent = (0, max(seconds, 1 / rate), 0, rate / 2000)
@@ -317,6 +337,12 @@ def _show(panel, power: np.ndarray, seconds: float, rate: int, top: float, title
     )  # fmt: skip
     panel.set_title(title)
     return image
+
+
+def _scored(scores: pandas.DataFrame, metric: str) -> list[str]:
+    """The sources that a metric has values for; all where every score failed."""
+    given = scores.loc[scores[metric].notna(), "source"]
+    return [source for source in SOURCES if (given == source).any()] or list(SOURCES)
 
 
 def _finite(values: pandas.Series) -> np.ndarray:

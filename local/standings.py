@@ -101,7 +101,7 @@ def verdict(worth: pandas.Series) -> str:
 
 def title(of: Contender) -> str:
     """The name of a contender in a table."""
-    return f"{of.name} (bound)" if of.bound else of.name
+    return f"{of.name}, a bound" if of.bound else of.name
 
 
 def overview(standings: Standings) -> Table:
@@ -195,11 +195,11 @@ def quality_and_cost(standings: Standings) -> pandas.DataFrame:
     bounds = {of.name for of in standings.contenders if of.bound}
     for source in SOURCES:
         contest = standings.contests.get((source, standings.metric))
-        for name, _ in _lines(standings) if contest else ():
+        for name, shown in _lines(standings) if contest else ():
             row = _cell(contest.means, ALL, name)
-            kept = {key: row[key] for key in ("system", "mean", "ci_low", "ci_high")}
-            line = name == MIX or name in bounds
-            rows.append({"source": source, "line": line} | kept | costs.get(name, {}))
+            kept = {key: row[key] for key in ("mean", "ci_low", "ci_high")}
+            about = {"source": source, "system": shown, "line": name == MIX or name in bounds}
+            rows.append(about | kept | costs.get(name, {}))
     return pandas.DataFrame(rows)
 
 
@@ -311,5 +311,8 @@ def _size(contest: paired.Contest) -> str:
         said += f" ({contest.left_out} left out)"
     few = paired.undecidable(contest.pairs)
     if few:
-        said += f"; too few groups to tell any two apart at {', '.join(_heads(few))}"
+        levels = list(dict.fromkeys(contest.means["snr_db"]))
+        where = {tuple(levels): "", tuple(levels[:-1]): " at any one SNR"}
+        listed = f" at {', '.join(_heads(few))}"
+        said += f"; too few groups to tell any two apart{where.get(tuple(few), listed)}"
     return said
