@@ -94,7 +94,7 @@ def write_report(
     seeds = {seed: aggregate.by_snr(aggregate.read_scores(path), SEED)
              for seed, path in siblings(folder, place.name).items()}  # fmt: skip
     seed_tables = [tables.seeds(seeds, source, metric + IMPROVEMENT)
-                   for source in _sources(table) if len(seeds) > 1]  # fmt: skip
+                   for source in _sources(table, metric) if len(seeds) > 1]  # fmt: skip
     failures = tables.failures(aggregate.failures(scores))
     scored = experiment.read_yaml(place / "scores.yml")
     made = scored.pop("provenance")
@@ -218,7 +218,7 @@ def write_examples(
 def terminal(table: pandas.DataFrame) -> str:
     """The scores as plain text, for a terminal of 100 columns."""
     metric = aggregate.headline(table["metric"])
-    shown = [tables.per_level(table, source, metric) for source in _sources(table)]
+    shown = [tables.per_level(table, source, metric) for source in _sources(table, metric)]
     shown += [tables.overview(table, source) for source in _sources(table)]
     notes = [textwrap.fill(note, 100) for note in tables.notes(table)]
     return "\n".join([*map(tables.text, shown), *notes])
@@ -239,7 +239,8 @@ def summary(
     parts.append("\n".join(f"- {name}: {fact}" for name, fact in key_facts(about, table).items()))
     for source in _sources(table):
         parts.append(f"## {source.capitalize()}")
-        parts.append(tables.markdown(tables.per_level(table, source, metric)))
+        if source in _sources(table, metric):
+            parts.append(tables.markdown(tables.per_level(table, source, metric)))
         parts += [tables.markdown(make(table, source)) for make in makers]
     if failures.rows:
         parts += ["## Failed scores", tables.markdown(failures)]
@@ -287,7 +288,9 @@ def _context(title, table, metric, failures, seed_tables, about, shown, scores, 
         "sections": [item for item in sections.items() if not absent.get(item[0])],
         "summary": _lead(table, metric),
         "key_facts": key_facts(about, table),
-        "main_tables": [tables.per_level(table, source, metric) for source in sources],
+        "main_tables": [
+            tables.per_level(table, source, metric) for source in _sources(table, metric)
+        ],
         "more_tables": {
             name: [make(table, source) for source in sources]
             for name, make in {
@@ -316,7 +319,7 @@ def _lead(table: pandas.DataFrame, metric: str) -> list[tuple]:
     """The result in a sentence per source, as cells."""
     unit = tables.about(metric).unit
     lines = []
-    for source in _sources(table):
+    for source in _sources(table, metric):
         mixture, estimate, gain = (
             tables.statistics(table, ALL, source, metric + suffix) for suffix in KINDS
         )
@@ -334,7 +337,7 @@ def _lead(table: pandas.DataFrame, metric: str) -> list[tuple]:
 def _said(table: pandas.DataFrame, metric: str, statistic: str = "mean") -> str:
     """The numbers that a figure of improvements shows, for who cannot see it."""
     said = []
-    for source in _sources(table):
+    for source in _sources(table, metric):
         numbers = []
         for level in aggregate.level_names(table):
             value = tables.statistics(table, level, source, metric + IMPROVEMENT)[statistic]
@@ -378,8 +381,10 @@ def _sortable(scores: pandas.DataFrame) -> list[str]:
     return [column for name in names for column in (name + IMPROVEMENT, name)]
 
 
-def _sources(table: pandas.DataFrame) -> list[str]:
-    return [source for source in SOURCES if (table["source"] == source).any()]
+def _sources(table: pandas.DataFrame, metric: str | None = None) -> list[str]:
+    """The sources that a metric is for, or any metric."""
+    rows = table if metric is None else table[table["metric"] == metric]
+    return [source for source in SOURCES if (rows["source"] == source).any()]
 
 
 if __name__ == "__main__":
