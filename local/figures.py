@@ -345,12 +345,6 @@ def _scored(scores: pandas.DataFrame, metric: str) -> list[str]:
     return [source for source in SOURCES if (given == source).any()] or list(SOURCES)
 
 
-def _scored(scores: pandas.DataFrame, metric: str) -> list[str]:
-    """The sources that a metric has values for; all where every score failed."""
-    given = scores.loc[scores[metric].notna(), "source"]
-    return [source for source in SOURCES if (given == source).any()] or list(SOURCES)
-
-
 def _finite(values: pandas.Series) -> np.ndarray:
     values = values.to_numpy(float)
     return values[np.isfinite(values)]
