@@ -13,6 +13,7 @@ data were seen, and a table is read as a whole.
 """
 
 import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,8 +31,8 @@ class Contest(NamedTuple):
     """Systems compared in one metric of one source.
 
     Attributes:
-        means: a row per snr_db (level or ALL) and system: n, n_groups, mean, ci_low, ci_high (95 %
-            interval of the mean), best (whether it is marked as such).
+        means: a row per snr_db (level or ALL) and system: n (scores), n_groups (that they are of),
+            mean, ci_low, ci_high (95 % interval of the mean), best (whether it is marked so).
         pairs: a row per snr_db and pair of rivals: a, b, n, n_groups, difference (mean of a minus
             b), ci_low, ci_high, p, favours (the one that the test's ranks speak for), p_holm.
         left_out: examples without a value for every system; none of them counts here.
@@ -47,6 +48,7 @@ def contest(
     groups: pandas.Series,
     labels: pandas.Series,
     rivals: list[str],
+    beside: Sequence[str] = (),
     seed: int = 0,
 ) -> Contest:
     """Compare systems at every SNR level and over all.
@@ -55,12 +57,15 @@ def contest(
         values: (example, system) scores, the higher the better.
         groups, labels: group and SNR level of each example; labels in the order of the table.
         rivals: the systems that may be best; others (bounds) have means only.
+        beside: of these, those whose values may be missing where the others have theirs (the
+            unprocessed mixture): no example is left out for them.
         seed: of the bootstrap.
 
     Raises:
         ValueError: no example has a value for every system.
     """
-    whole = np.isfinite(values).all(axis=1)
+    values = values.where(np.isfinite(values))
+    whole = values.drop(columns=[*beside]).notna().all(axis=1)
     if not whole.any():
         raise ValueError("no example with a value for every system")
     left_out = int((~whole).sum())
@@ -133,8 +138,8 @@ def _means(values: pandas.DataFrame, groups: pandas.Series, seed: int) -> pandas
     low, high = aggregate.interval(values, groups, seed)
     return pandas.DataFrame({
         "system": values.columns,
-        "n": len(values),
-        "n_groups": groups.nunique(),
+        "n": values.count().to_numpy(),
+        "n_groups": values.notna().groupby(groups.to_numpy()).any().sum().to_numpy(),
         "mean": values.mean().to_numpy(),
         "ci_low": low,
         "ci_high": high,

@@ -64,12 +64,13 @@ def stand(found: list[Contender]) -> Standings:
         values = contenders.scores_of(found, source, name)
         if not np.isfinite(values).any(axis=None):
             continue  # a metric that is not for this source
-        values[MIX] = contenders.mixture_scores(found, source, name)
-        values = values.loc[voices.index]
-        if np.isfinite(values).all(axis=1).any():
-            contests[source, name] = paired.contest(values, groups, labels, rivals, SEED)
-        else:
+        if not np.isfinite(values).all(axis=1).any():
             not_compared.append((source, name))
+            continue
+        values[MIX] = contenders.mixture_scores(found, source, name)
+        contests[source, name] = paired.contest(
+            values.loc[voices.index], groups, labels, rivals, [MIX], SEED
+        )
     if not contests:
         raise UserError("there is no metric in which all experiments scored a same example; left"
                         f" are {', '.join(of.name for of in found)}")  # fmt: skip
@@ -246,7 +247,7 @@ def notes(standings: Standings) -> list[str]:
         *tables.interval_notes(contest.means),
         "Differences are paired: both systems on the same examples, the same draws of groups for"
         " both. They can be sure where the intervals of two means overlap.",
-        "An example counts in a table where every line of it has a value.",
+        "An example counts in a table where every system has a value.",
         "Noise over residual: SI-SDR of the noise estimate minus SI-SDR of what is left of"
         " the mixture when the voice estimate, at its best scale, is taken away. Above 0 the"
         " noise output earns its place; the verdict is open where the interval holds 0.",
@@ -304,7 +305,7 @@ def _difference(pairs: pandas.DataFrame, level: str, a: str, b: str, metric: str
 
 def _size(contest: paired.Contest) -> str:
     """How many examples a table is of, and where it can say nothing."""
-    overall = contest.means[contest.means["snr_db"] == ALL].iloc[0]
+    overall = contest.means[contest.means["snr_db"] == ALL].loc[lambda rows: rows["n"].idxmax()]
     many = "s" if overall["n_groups"] > 1 else ""
     said = f", {overall['n']} examples in {overall['n_groups']} group{many}"
     if contest.left_out:

@@ -321,14 +321,21 @@ def test_scores_that_failed(here, monkeypatch):
     def fail_all(table):
         return table.assign(stoi=np.nan, failed="stoi: too short")
 
-    make_scored("ant", scores=fail)
-    make_scored("bee", 8.0, scores=fail_all)
+    def no_mixture(table):
+        return table.assign(**{"si_sar": 5.0, "si_sar_mix": np.inf, "si_sar_imp": np.nan})
+
+    make_scored("ant", scores=lambda table: no_mixture(fail(table)))
+    make_scored("bee", 8.0, scores=lambda table: no_mixture(fail_all(table)))
     place = run(monkeypatch)
     means = pandas.read_csv(place / "means.csv", dtype={"snr_db": str})
-    counts = means[means["snr_db"] == ALL].set_index(["source", "system"])["n"]
+    overall = means[means["snr_db"] == ALL].set_index(["metric", "source", "system"])
+    counts = overall["n"]["si_sdr"]
+    assert overall["n"]["si_sar", "voice", standings.MIX] == 0
+    assert overall["mean"]["si_sar", "voice", "ant"] == 5.0
     assert counts["voice", "ant"] == counts["voice", "bee"] == ROWS - 2
     assert counts["noise", "ant"] == ROWS
     assert "28 examples in 14 groups (2 left out)" in (place / "summary.md").read_text()
+    assert counts["voice", standings.MIX] == ROWS - 2
     text = (place / "index.html").read_text()
     assert "no example has a value for every system: voice STOI." in text
     assert "bee, voice: stoi: too short" in text

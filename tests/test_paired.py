@@ -137,6 +137,19 @@ def test_an_example_counts_where_every_system_has_a_value():
         paired.contest(values.assign(c=np.nan), groups, labels, ["a", "b", "c"])
 
 
+def test_what_stands_beside_leaves_no_example_out():
+    values, groups, labels = simulate({"a": 0.0, "b": 2.0})
+    values["mixture"] = np.inf
+    values.iloc[:2, 2] = 5.0
+    contest = paired.contest(values, groups, labels, ["a", "b"], ["mixture"])
+    assert contest.left_out == 0
+    rows = contest.means[contest.means["snr_db"] == ALL].set_index("system")
+    assert dict(rows["n"]) == {"a": len(values), "b": len(values), "mixture": 2}
+    assert rows["n_groups"]["mixture"] == 2
+    assert rows["mean"]["mixture"] == 5.0
+    assert contest.means[contest.means["snr_db"] == "5"]["mean"].isna().sum() == 1
+
+
 def test_a_mark_needs_the_mean_and_the_test_to_agree():
     """One huge loss turns the mean against a system that wins in every other group."""
     values, groups, labels = simulate({"a": 0.0, "b": 1.0}, noise=0.01, groups=20)
