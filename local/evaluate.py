@@ -95,8 +95,6 @@ def evaluate(
         print(f"{place}: scored before, by this model in these metrics")
         return place
     about = _about(model)  # what is no model ends here, before any work
-    if known is None:
-        place.unlink(missing_ok=True)  # of another model: not to be taken for this one's
     table = _scored(place, test, estimates, chosen, run, folder.name)
     seconds = table.pop(worker.SECONDS).xs(SOURCES[0], level="source").to_numpy()
     ratios = seconds * test.rows["sample_rate"] / test.rows["num_samples"]
@@ -217,12 +215,14 @@ def _metrics_of(table: pandas.DataFrame) -> list[str]:
 
 def _about(model: Path) -> dict:
     """What a model file says of itself that scores.yml repeats."""
-    from local import checkpoint
+    from local import models
 
-    package = checkpoint.read(model)
+    separator = models.load(model)
     names = ("parameters", "macs_per_second", "audio_seconds_seen", "seed")
-    return {"recipe": package["winnow"]["recipe"]} | {
-        name: package["infos"].get(name) for name in names
+    return {
+        "recipe": separator.recipe,
+        "needs_sources": separator.needs_sources,
+        **{name: separator.infos.get(name) for name in names},
     }
 
 

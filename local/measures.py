@@ -90,11 +90,11 @@ def over_residual(reference, estimate, mix, voice_estimate) -> float | str:
     if fault:
         return fault
     gain = np.dot(mix, voice_estimate) / np.dot(voice_estimate, voice_estimate)
-    plain = _si_sdr(reference, mix - gain * voice_estimate)
-    if isinstance(plain, str):
-        return f"mixture without voice: {plain}"
-    ours = _si_sdr(reference, estimate)
-    return ours if isinstance(ours, str) else ours - plain
+    residual = mix - gain * voice_estimate
+    if _decibels(mix, residual) == math.inf:
+        return "the voice estimate is the mixture, nothing is left without it"
+    ours, plain = _si_sdr(reference, estimate), _si_sdr(reference, residual)
+    return next((x for x in (ours, plain) if isinstance(x, str)), None) or ours - plain
 
 
 def _si_sdr(reference, estimate) -> float | str:
@@ -172,7 +172,7 @@ def pesq(reference, estimate, rate: int, flavour: str) -> float | str:
             continue
         except package.PesqError as error:
             return f"PESQ: {_said(error)}"
-        except ValueError:  # NaN where it wants a number: nothing is heard in a whole piece
+        except (ValueError, OverflowError):  # a level of zero, in a whole piece
             return "PESQ: the estimate is silent for long"
     return float(np.mean(values)) if values else "PESQ found no utterances"
 
@@ -217,8 +217,10 @@ def _centred(signal):
 
 
 def _decibels(signal, error) -> float:
-    """Ratio of energies; infinite beyond ``LIMIT_DB``."""
+    """Ratio of energies; infinite beyond ``LIMIT_DB``, NaN where there is neither."""
     signal, error = np.dot(signal, signal), np.dot(error, error)
+    if signal == error == 0:
+        return math.nan
     limit = 10 ** (LIMIT_DB / 10)
     if signal > error * limit:
         return math.inf

@@ -252,6 +252,15 @@ def test_an_estimate_without_its_source():
     assert values["voice", "snr"] == pytest.approx(-10 * math.log10(2))
 
 
+def test_an_estimate_that_is_all_artifacts_and_a_mixture_that_is_silent():
+    voice, noise, rest = np.array([[1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1.0]])
+    references = np.stack([voice, noise])
+    values, _ = metrics.score(references, np.stack([rest, rest]), RATE, PROJECTIONS)
+    assert all(math.isnan(values["voice", name]) for name in ("si_sdr", "si_sir", "si_sar"))
+    _, reasons = metrics.extras(references, references, 0 * voice)
+    assert reasons["noise", "si_sdr_vs_residual"] == "silent estimate"
+
+
 def test_references_that_are_multiples_of_each_other():
     voice, rest = orthogonal(2, 100)
     references = np.stack([voice, -2 * voice])
@@ -332,6 +341,9 @@ def test_noise_output_against_the_residual():
     assert ("voice", "si_sdr_vs_residual") not in values
     values, _ = metrics.extras(references, np.stack([heard, residual]), mix)
     assert values["noise", "si_sdr_vs_residual"] == pytest.approx(0, abs=1e-9)
+    values, reasons = metrics.extras(references, np.stack([0.3 * mix, noise + rest]), mix)
+    assert math.isnan(values["noise", "si_sdr_vs_residual"])
+    assert "is the mixture" in reasons["noise", "si_sdr_vs_residual"]
 
 
 def test_choosing_by_name_and_group():

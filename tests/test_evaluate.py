@@ -1,0 +1,487 @@
+"""Stage 2: what is written, what is reused, what an interruption leaves, however work is split."""
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas
+import pytest
+import torch
+from conftest import ROOT
+from scored_experiments import make_experiment, make_manifest
+from triplet_trees import RATE
+
+from local import (
+    aggregate,
+    audio,
+    evaluate,
+    experiment,
+    manifest,
+    metrics,
+    models,
+    parallel,
+    worker,
+)
+from local.errors import UserError
+from local.journal import Journal
+
+CHOSEN = ["si_sdr", "snr", "sdr_v4", "stoi"]
+SCORES = "scores.csv"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """An empty current directory, and a worker that has read nothing yet."""
+    monkeypatch.chdir(tmp_path)
+    worker._manifest.cache_clear()
+    worker._separator.cache_clear()
+    return tmp_path
+
+
+@pytest.fixture
+def trained():
+    """A test manifest of five mixtures, and the folder of a tiny untrained Conv-TasNet."""
+    return make_experiment("set"), manifest.read(make_manifest("set", 5, RATE))
+
+
+class Runs(list):
+    """Stands in for ``parallel.results``, in this process, and keeps what it was given:
+    (model or mixture, metrics, items). ``fails_after``: examples until Ctrl-C."""
+
+    def __init__(self, fails_after=None):
+        self.left = fails_after
+
+    def __call__(self, task, items):
+        job = task.args[0]
+        self.append(("model" if job.model else "mixture", list(job.metrics), list(items)))
+        for rows in parallel.results(task, items[::-1], jobs=1):
+            if self.left == 0:
+                raise KeyboardInterrupt
+            self.left = None if self.left is None else self.left - 1
+            yield rows
+
+
+class Gains(torch.nn.Module):
+    """A network that gives the mixture at two levels, or the references; NaN, once loud."""
+
+    def __init__(self, voice=2.0, noise=0.25, oracle=False, fails_above=None):
+        super().__init__()
+        self.gains, self.needs_sources, self.limit = (voice, noise), oracle, fails_above
+
+    def forward(self, mix, sources=None):
+        if self.needs_sources:
+            return sources
+        out = torch.stack([gain * mix for gain in self.gains], 1)
+        if self.limit is not None and mix.abs().max() > self.limit:
+            out[:, 0, 3] = torch.nan
+        return out
+
+
+def use(monkeypatch, network, rate=RATE):
+    """Let every checkpoint hold this network."""
+    separator = models.Separator(network, "toy", rate).eval()
+    monkeypatch.setattr(models, "load", lambda path: separator)
+
+
+def read(place) -> pandas.DataFrame:
+    return aggregate.read_scores(place).set_index(["id", "source"])
+
+
+def same(one: pandas.DataFrame, other: pandas.DataFrame) -> None:
+    pandas.testing.assert_frame_equal(one, other, rtol=0, atol=1e-6)
+
+
+def test_scores_are_those_of_the_separated_files(trained):
+    folder, test = trained
+    place = evaluate.evaluate(folder, test, CHOSEN, run=Runs())
+    assert place == folder / "scores" / test.hash / SCORES
+    table = aggregate.read_scores(place)
+    each = [name for metric in CHOSEN for name in (metric, f"{metric}_mix", f"{metric}_imp")]
+    assert list(table) == ["id", "snr_db", "group", "source", *each, *metrics.EXTRAS, "failed"]
+    assert list(table["id"][::2]) == list(table["id"][1::2]) == list(test.rows["id"])
+    assert list(table["source"]) == ["voice", "noise"] * 5
+    separator = models.load(folder / "best_model.pth")
+    for i in range(len(test)):
+        mix, sources = test.mix(i), test.sources(i)
+        estimates = models.separate(separator, mix, RATE)
+        ours, _ = metrics.score(sources, estimates, RATE, CHOSEN)
+        plain, _ = metrics.score(sources, np.stack([mix, mix]), RATE, CHOSEN)
+        more, _ = metrics.extras(sources, estimates, mix)
+        for k, source in enumerate(("voice", "noise")):
+            row = table.iloc[2 * i + k]
+            assert (row["snr_db"], row["group"]) == (test.row(i).snr_db, test.row(i).group)
+            for (of, metric), value in ours.items():
+                if of == source:
+                    assert row[metric] == pytest.approx(value, abs=1e-6)
+                    assert row[f"{metric}_mix"] == pytest.approx(plain[of, metric], abs=1e-6)
+                    assert row[f"{metric}_imp"] == pytest.approx(
+                        value - plain[of, metric], abs=1e-6
+                    )
+            for name in metrics.EXTRAS:
+                expected = pytest.approx(more.get((source, name), np.nan), abs=1e-6, nan_ok=True)
+                assert row[name] == expected
+    assert table["stoi"][1::2].isna().all()
+    assert not table["failed"].any()
+    assert not list(folder.rglob("*partial*"))
+
+
+def test_levels_stay_as_the_model_gives_them(trained, monkeypatch):
+    folder, test = trained
+    use(monkeypatch, Gains(voice=2.0, noise=0.25))
+    table = read(evaluate.evaluate(folder, test, ["si_sdr", "snr"], run=Runs()))
+    np.testing.assert_allclose(table["si_sdr_imp"], 0, atol=1e-6)
+    mix, sources = test.mix(0).astype(float), test.sources(0).astype(float)
+    for source, reference, gain in zip(("voice", "noise"), sources, (2, 0.25), strict=True):
+        error = gain * mix - reference
+        snr = 10 * np.log10(reference @ reference / (error @ error))
+        assert table.loc[(test.row(0).id, source), "snr"] == pytest.approx(snr, abs=1e-4)
+
+
+def test_other_rates_are_scored_at_that_of_the_data(trained, monkeypatch):
+    folder, test = trained
+    use(monkeypatch, Gains(1, 1), rate=44100)
+    table = read(evaluate.evaluate(folder, test, ["si_sdr", "pesq_nb"], run=Runs()))
+    there = audio.resample(test.mix(0), RATE, 44100)
+    back = audio.resample(there, 44100, RATE)[: test.row(0).num_samples]
+    values, _ = metrics.score(test.sources(0), np.stack([back, back]), RATE, ["si_sdr"])
+    for source in ("voice", "noise"):
+        expected = pytest.approx(values[source, "si_sdr"], abs=1e-4)
+        assert table.loc[(test.row(0).id, source), "si_sdr"] == expected
+    assert table.xs("voice", level="source")["pesq_nb"].notna().all()
+
+
+def test_an_oracle_is_given_the_references(trained, monkeypatch):
+    folder, test = trained
+    use(monkeypatch, Gains(oracle=True))
+    table = read(evaluate.evaluate(folder, test, ["si_sdr", "stoi"], run=Runs()))
+    np.testing.assert_allclose(table.xs("voice", level="source")["stoi"], 1)
+    assert table["failed"].str.startswith("si_sdr: infinite").all()
+    about = experiment.read_yaml(folder / "scores" / test.hash / "scores.yml")
+    assert about["needs_sources"] is True
+
+
+def test_a_metric_that_fails_is_recorded_and_the_rest_goes_on(trained, monkeypatch):
+    folder, test = trained
+    peaks = sorted(np.abs(test.mix(i)).max() for i in range(len(test)))
+    use(monkeypatch, Gains(fails_above=peaks[-2]))
+    table = read(evaluate.evaluate(folder, test, ["si_sdr", "sdr_v4"], run=Runs()))
+    failed = table[table["failed"].str.contains("NaN")]
+    assert len(failed) == 2
+    assert failed["failed"].iloc[0].startswith("si_sdr: estimate with NaN or infinite samples; ")
+    assert "sdr_v4: voice: estimate with NaN" in failed["failed"].iloc[1]
+    assert failed["sdr_v4"].isna().all()
+    assert failed["sdr_v4_mix"].notna().all()
+    assert failed["si_sdr"].notna().tolist() == [False, True]
+    assert table.drop(failed.index)[["si_sdr", "sdr_v4"]].notna().all(axis=None)
+    reasons = aggregate.failures(table.reset_index())
+    assert reasons[reasons["metric"] == "sdr_v4"]["n"].tolist() == [1, 1]
+
+
+def test_what_made_the_numbers_is_beside_them(trained):
+    folder, test = trained
+    place = evaluate.evaluate(folder, test, ["snr"], "museval", run=Runs())
+    about = experiment.read_yaml(place.with_suffix(".yml"))
+    expected = {
+        "test_hash": test.hash, "data": "set", "metrics": ["snr"], "engine": "museval",
+        "recipe": "convtasnet", "seed": 0, "audio_seconds_seen": 0.0, "needs_sources": False,
+    }  # fmt: skip
+    assert expected.items() <= about.items()
+    assert about["model_sha256"] == evaluate._sha256(folder / "best_model.pth")
+    assert about["parameters"] > 1000
+    assert about["macs_per_second"] > 1e6
+    assert 0 < about["real_time_factor"] < 100
+    assert {"command", "commit", "packages"} <= set(about["provenance"])
+
+
+def test_mixtures_are_scored_once_for_all_models(trained):
+    folder, test = trained
+    first, second, third = Runs(), Runs(), Runs()
+    evaluate.evaluate(folder, test, CHOSEN, run=first)
+    assert [kind for kind, _, _ in first] == ["model", "mixture"]
+    other = make_experiment("set", tag="other", n_blocks=2)
+    place = evaluate.evaluate(other, test, CHOSEN[:2], run=second)
+    assert second == [("model", CHOSEN[:2], [0, 1, 2, 3, 4])]
+    plain = experiment.EXPERIMENTS / "set" / "mixture" / f"{test.hash}.csv"
+    kept = read(plain)
+    np.testing.assert_array_equal(read(place)["snr_mix"], kept["snr"])
+    evaluate.evaluate(other, test, ["si_sir", *CHOSEN[:2]], run=third)  # more is added
+    assert third == [(kind, ["si_sir"], [0, 1, 2, 3, 4]) for kind in ("model", "mixture")]
+    same(read(plain)[kept.columns], kept)
+    assert list(read(plain))[2:-1] == ["si_sdr", "si_sir", *CHOSEN[1:]]
+
+
+def test_more_metrics_are_added_to_those_there(trained):
+    folder, test = trained
+    place = evaluate.evaluate(folder, test, ["stoi", "snr"], run=Runs())
+    before, runs = read(place), Runs()
+    evaluate.evaluate(folder, test, ["si_sdr", "snr"], run=runs)
+    assert [chosen for _, chosen, _ in runs] == [["si_sdr"]] * 2
+    whole = read(place)
+    assert experiment.read_yaml(place.with_suffix(".yml"))["metrics"] == ["si_sdr", "snr", "stoi"]
+    same(whole[before.columns], before)
+    place.unlink()
+    evaluate.evaluate(folder, test, ["si_sdr", "snr", "stoi"], run=Runs())
+    same(read(place), whole)
+
+
+def test_finished_scores_stay_until_model_or_engine_change(trained, capsys):
+    folder, test = trained
+    place = evaluate.evaluate(folder, test, CHOSEN, run=Runs())
+    written, runs = place.stat().st_mtime_ns, Runs()
+    evaluate.evaluate(folder, test, CHOSEN[1:], run=runs)
+    assert not runs
+    assert place.stat().st_mtime_ns == written
+    assert "scored before" in capsys.readouterr().out
+    evaluate.evaluate(folder, test, CHOSEN, "museval", run=runs)
+    assert [kind for kind, _, _ in runs] == ["model", "mixture"]
+    other = make_experiment("set", tag="other", n_blocks=2)
+    os.replace(other / "best_model.pth", folder / "best_model.pth")
+    runs.clear()
+    evaluate.evaluate(folder, test, CHOSEN, "museval", run=runs)
+    assert [kind for kind, _, _ in runs] == ["model"]
+
+
+def test_scores_that_were_damaged_are_made_again(trained):
+    folder, test = trained
+    place = evaluate.evaluate(folder, test, ["snr"], run=Runs())
+    whole = read(place)
+    place.write_text("nothing of use\n")
+    evaluate.evaluate(folder, test, ["snr"], run=Runs())
+    same(read(place), whole)
+
+
+def interrupted(folder, test, examples=3):
+    """A partial file of so many examples; the scores that an uninterrupted run gives."""
+    place = evaluate.evaluate(folder, test, CHOSEN, run=Runs())
+    whole = read(place)
+    place.unlink()
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.evaluate(folder, test, CHOSEN, run=Runs(fails_after=examples))
+    assert not place.exists()
+    return place.with_name("scores.partial.csv"), whole
+
+
+@pytest.mark.parametrize("cut", ["nothing", "torn line", "one source", "zeros", "only a head"])
+def test_an_interrupted_evaluation_continues(trained, cut):
+    folder, test = trained
+    partial, whole = interrupted(folder, test)
+    text = partial.read_bytes()
+    lines = text.splitlines(keepends=True)
+    assert len(lines) == 2 + 2 * 3  # last examples first: see Runs
+    left, torn = {
+        "nothing": ([0, 1], text),
+        "torn line": ([0, 1, 2], text[:-9]),
+        "one source": ([0, 1, 2], b"".join(lines[:-1])),
+        "zeros": ([0, 1, 2], b"".join(lines[:-2]) + bytes(400)),
+        "only a head": ([0, 1, 2, 3, 4], lines[0] + lines[1][:20]),
+    }[cut]
+    partial.write_bytes(torn)
+    runs = Runs()
+    place = evaluate.evaluate(folder, test, CHOSEN, run=runs)
+    assert runs == [("model", CHOSEN, left)]
+    same(read(place), whole)
+    assert not partial.exists()
+
+
+@pytest.mark.parametrize("changed", ["model", "metrics", "engine"])
+def test_a_partial_file_of_other_work_is_not_continued(trained, changed):
+    folder, test = trained
+    _, whole = interrupted(folder, test)
+    chosen, engine, runs = CHOSEN, "fast", Runs()
+    if changed == "model":
+        other = make_experiment("set", tag="other", n_blocks=2)
+        os.replace(other / "best_model.pth", folder / "best_model.pth")
+    elif changed == "metrics":
+        chosen = ["si_sdr", "snr"]
+    else:
+        engine = "museval"
+    place = evaluate.evaluate(folder, test, chosen, engine, run=runs)
+    assert runs[0] == ("model", chosen, [0, 1, 2, 3, 4])
+    expected = whole if changed == "engine" else None
+    if expected is not None:
+        same(read(place), expected)
+
+
+def test_an_interruption_within_the_mixture_keeps_the_rest(trained):
+    folder, test = trained
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.evaluate(folder, test, ["snr"], run=Runs(fails_after=5 + 2))
+    runs = Runs()
+    evaluate.evaluate(folder, test, ["snr"], run=runs)
+    assert runs == [("model", ["snr"], []), ("mixture", ["snr"], [0, 1, 2])]
+    assert not list(folder.parent.rglob("*partial*"))
+
+
+def program(*options, **more):
+    """Stage 2 as a child process on the experiment of ``trained``."""
+    command = [sys.executable, "-m", "local.evaluate", "--model", "convtasnet", "--preset", "tiny"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([*command, *options], env=environment, text=True, **more)
+
+
+def test_a_killed_program_continues(tmp_path):
+    folder = make_experiment("set")
+    test = manifest.read(make_manifest("set", 40, RATE))
+    place = folder / "scores" / test.hash / SCORES
+    partial = place.with_name("scores.partial.csv")
+    for enough, sign in ((6, signal.SIGKILL), (20, signal.SIGINT)):
+        child = program("--metrics", "si_sdr,stoi", "--jobs", "1", stderr=subprocess.DEVNULL)
+        while child.poll() is None and (
+            not partial.is_file() or partial.read_bytes().count(b"\n") < enough
+        ):
+            time.sleep(0.005)
+        child.send_signal(sign)
+        assert child.wait() == (-9 if sign == signal.SIGKILL else 130)
+    runs = Runs()
+    evaluate.evaluate(folder, test, ["si_sdr", "stoi"], run=runs)
+    assert 0 < len(runs[0][2]) <= 32
+    continued = read(place)
+    place.unlink()
+    evaluate.evaluate(folder, test, ["si_sdr", "stoi"], run=Runs())
+    same(read(place), continued)
+
+
+def test_two_processes_give_the_scores_of_one(trained):
+    folder, test = trained
+    chosen = metrics.choose("all", [RATE])
+    place = evaluate.evaluate(folder, test, chosen, run=functools.partial(parallel.results, jobs=1))
+    one = read(place)
+    for path in (place, *(experiment.EXPERIMENTS / "set" / "mixture").iterdir()):
+        path.unlink()
+    evaluate.evaluate(folder, test, chosen, run=functools.partial(parallel.results, jobs=2))
+    same(read(place), one)
+
+
+def test_a_cluster_gives_the_scores_of_one_process(trained, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    folder, test = trained
+    place = evaluate.evaluate(folder, test, CHOSEN, run=Runs())
+    one = read(place)
+    place.unlink()
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+    ) as cluster:
+        options = {"scheduler": cluster.scheduler_address}
+        run = functools.partial(parallel.results, **options)
+        evaluate.evaluate(folder, test, CHOSEN, run=run)
+        same(read(place), one)
+        with pytest.raises(UserError, match="not there"):  # a fault within a worker
+            list(run(manifest.read, ["nowhere.csv"]))
+
+
+def test_two_threads_of_a_worker_score_one_after_the_other(trained):
+    folder, test = trained
+    place = evaluate.evaluate(folder, test, CHOSEN, run=Runs())
+    one = read(place)
+    place.unlink()
+
+    def threads(task, items):
+        import joblib
+
+        return joblib.Parallel(n_jobs=3, prefer="threads")(joblib.delayed(task)(i) for i in items)
+
+    evaluate.evaluate(folder, test, CHOSEN, run=threads)
+    same(read(place), one)
+
+
+def test_workers_that_die_are_one_line():
+    with pytest.raises(UserError, match="worker process died"):
+        list(parallel.results(os._exit, [1, 1], jobs=2))
+
+
+def test_a_fault_within_a_worker_keeps_its_line():
+    with pytest.raises(UserError, match=r"nowhere\.csv: not there; stage 0 makes it"):
+        list(parallel.results(manifest.read, ["nowhere.csv"] * 2, jobs=2))
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "carrier-pigeon://x", "127.0.0.1:x"])
+def test_a_scheduler_that_does_not_answer(address, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(parallel, "ANSWER_SECONDS", 0.5)
+    with pytest.raises(UserError, match=f"--scheduler {address}: no Dask scheduler answers"):
+        list(parallel.results(len, ["a"], scheduler=address))
+
+
+def test_without_dask_a_scheduler_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UserError, match=r"pip install 'winnow\[cluster\]'"):
+        list(parallel.results(len, ["a"], scheduler="tcp://127.0.0.1:8786"))
+
+
+def main(monkeypatch, *options):
+    monkeypatch.setattr(
+        sys, "argv", ["evaluate", "--model", "convtasnet", "--preset", "tiny", *options]
+    )
+    evaluate.main()
+
+
+def test_the_program_says_where_the_scores_are_and_what_failed(trained, monkeypatch, capsys):
+    folder, test = trained
+    main(monkeypatch, "--metrics", "si,pesq", "--jobs", "1")
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == f"{folder}/scores/{test.hash}/scores.csv: scores of 5 examples"
+    # whole numbers add up without rounding: the mixture is within the span of its sources
+    assert said[1:] == ["  no value in 5 of 5, infinite, no error is left: "
+                        "voice si_sar_mix, noise si_sar_mix"]  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "expected"), [
+    (["--metrics", "si_sdrr"], "unknown metric 'si_sdrr'; did you mean 'si_sdr'"),
+    (["--metrics", "pesq_wb"], "pesq_wb does not fit the data's sample rate"),
+    (["--jobs", "0"], "--jobs expects 1 or more, found 0"),
+    (["--engine", "mir_eval"], "invalid choice"),
+    (["--tag", "none"], "stage 1 makes it"),
+    (["--name", "other"], "stage 1 makes it"),
+    (["--job", "2"], "did you mean '--jobs'"),
+])  # fmt: skip
+def test_faults_of_the_command_line(trained, monkeypatch, options, expected):
+    with pytest.raises(UserError, match=expected):
+        main(monkeypatch, *options)
+
+
+def test_faults_of_files(trained, monkeypatch):
+    folder, test = trained
+    model = folder / "best_model.pth"
+    whole = model.read_bytes()
+    model.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="not a model file"):
+        main(monkeypatch, "--jobs", "1")
+    model.write_bytes(whole)
+    (test.root / test.row(2).voice).unlink()
+    with pytest.raises(UserError, match="not there"):
+        main(monkeypatch, "--jobs", "1")
+    test.path.write_text(test.path.read_text().splitlines(keepends=True)[0])
+    with pytest.raises(UserError, match="no examples"):
+        main(monkeypatch)
+    test.path.unlink()
+    with pytest.raises(UserError, match="stage 0 makes it"):
+        main(monkeypatch)
+
+
+def test_a_journal_gives_back_what_was_written(tmp_path):
+    path = tmp_path / "sub" / "x.partial.csv"
+    rows = [
+        {"id": 'a, "b"', "source": source, "snr": 0.1 + 0.2, "stoi": float("nan"),
+         "failed": {"stoi": 'no, "none"'}}
+        for source in ("voice", "noise")
+    ]  # fmt: skip
+    with Journal(path, {"of": 1}, ["snr", "stoi"]) as journal:
+        journal.append(rows)
+    with Journal(path, {"of": 1}, ["snr", "stoi"]) as journal:
+        assert str(journal.rows) == str({rows[0]["id"]: rows})
+    with Journal(path, {"of": 2}, ["snr", "stoi"]) as journal:
+        assert not journal.rows
+
+
+def test_the_program_starts_without_torch():
+    code = (
+        "import sys, local.evaluate; print({'torch', 'joblib', 'distributed'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
