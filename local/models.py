@@ -15,12 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from asteroid.masknn.norms import GlobLN
 from asteroid.models import BaseModel
 from torch import nn
 from torch.nn import functional as F
 
-from local import ROOT, SOURCES, allocator, audio, checkpoint, config
+from local import ROOT, SOURCES, allocator, audio, checkpoint, config, layers
 from local.errors import UserError
 
 allocator.tune()
@@ -53,7 +52,7 @@ class Separator(nn.Module):
         self.order = tuple(order)
         self.infos = infos or {}
         self._minimum = None
-        _fuse_norms(network)
+        layers.speed_up(network)
 
     @property
     def needs_sources(self) -> bool:
@@ -113,20 +112,6 @@ class Separator(nn.Module):
         if sources is None:
             raise UserError(f"{self.recipe} is an oracle: it needs the references; evaluate it")
         return self.network(mix, F.pad(sources, (0, padding)))
-
-
-class _FusedGlobLN(GlobLN):
-    """Asteroid's global layer norm by one fused kernel: the same outputs, parameters and names."""
-
-    def forward(self, x, EPS: float = 1e-8):
-        """(batch, channel, *) -> the same shape."""
-        return F.group_norm(x, 1, self.gamma, self.beta, EPS)
-
-
-def _fuse_norms(network: nn.Module) -> None:
-    for module in network.modules():
-        if type(module) is GlobLN:
-            module.__class__ = _FusedGlobLN
 
 
 def make_consistent(mix: torch.Tensor, estimates: torch.Tensor, way: str) -> torch.Tensor:

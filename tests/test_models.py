@@ -10,7 +10,6 @@ import pytest
 import soundfile
 import torch
 import toy_recipes
-from asteroid.masknn.norms import GlobLN
 from asteroid.models import BaseModel, ConvTasNet
 from torch import nn
 
@@ -542,28 +541,10 @@ def test_asteroid_infer_separates_a_file(narrow, saved, tmp_path):
         assert np.corrcoef(estimate, expected[i])[0, 1] > 0.9999
 
 
-# ---------------------------------------------------------------- faster layers
+# ---------------------------------------------------------------- operations
 
 
-@pytest.mark.parametrize("shape", [(3, 7, 50), (2, 7, 5, 11), (1, 7, 1)])
-def test_fused_norm_equals_asteroids(shape):
-    stock, fused = GlobLN(7), GlobLN(7)
-    for norm in (stock, fused):
-        norm.gamma.data = noise(7, seed=1)
-        norm.beta.data = noise(7, seed=2)
-    models.Separator(nn.Sequential(fused), "x", 16000)
-    assert type(fused) is not GlobLN
-    inputs = [(3 * noise(*shape) + 2).requires_grad_() for _ in range(2)]
-    outputs = [norm(x) for norm, x in zip((stock, fused), inputs, strict=True)]
-    torch.testing.assert_close(*outputs, rtol=1e-6, atol=2e-6)
-    for out in outputs:
-        (out * noise(*shape, seed=3)).sum().backward()
-    torch.testing.assert_close(inputs[0].grad, inputs[1].grad, rtol=1e-4, atol=2e-6)
-    torch.testing.assert_close(stock.gamma.grad, fused.gamma.grad, rtol=1e-4, atol=2e-5)
-    torch.testing.assert_close(stock.beta.grad, fused.beta.grad, rtol=1e-4, atol=2e-5)
-
-
-def test_a_fused_network_equals_asteroids_and_keeps_its_names(narrow):
+def test_the_network_equals_asteroids_and_keeps_its_names(narrow):
     stock = ConvTasNet(**narrow.network.get_model_args()).eval()
     assert list(stock.state_dict()) == list(narrow.network.state_dict())
     stock.load_state_dict(narrow.network.state_dict())
@@ -573,7 +554,7 @@ def test_a_fused_network_equals_asteroids_and_keeps_its_names(narrow):
 
 
 def test_parameters_and_operations_are_counted(toy):
-    rate = 100
+    rate = 30
     separator = toy(CONVOLUTION, **{"data.sample_rate": rate})
     assert models.count_parameters(separator) == (6 * 4 + 6) + 4 * 5 * (6 + 5 + 2) + (5 * 4 + 4)
     frames = (models.MACS_SECONDS * rate - 4) // 2 + 1

@@ -1,0 +1,74 @@
+"""Faster layers: the same outputs, gradients and names as those that they stand for."""
+
+import pytest
+import torch
+from asteroid.masknn.norms import GlobLN
+from torch import nn
+
+from local import layers
+
+
+def noise(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def compare(stock, fast, x, **tolerances):
+    """Outputs, and gradients of the input and of every parameter."""
+    for (name, ours), (_, theirs) in zip(
+        fast.named_parameters(), stock.named_parameters(), strict=True
+    ):
+        theirs.data = noise(*theirs.shape, seed=len(name)).to(theirs.dtype)
+        ours.data = theirs.data.clone()
+    kind = type(fast)
+    layers.speed_up(nn.Sequential(fast))
+    assert type(fast) is not kind
+    assert list(fast.state_dict()) == list(stock.state_dict())
+    results = []
+    for layer in (stock, fast):
+        x = x.detach().requires_grad_()
+        out = layer(x)
+        (out * noise(*out.shape, seed=9)).sum().backward()
+        results.append([out.detach(), x.grad, *(p.grad.clone() for p in layer.parameters())])
+    for theirs, ours in zip(*results, strict=True):
+        assert ours.dtype == theirs.dtype
+        torch.testing.assert_close(ours, theirs, **tolerances)
+
+
+@pytest.mark.parametrize("shape", [(3, 7, 50), (2, 7, 5, 11), (1, 7, 1)])
+def test_global_norm(shape):
+    compare(GlobLN(7), GlobLN(7), 3 * noise(*shape) + 2, rtol=1e-5, atol=1e-5)
+
+
+def test_global_norm_of_a_network_to_1e_6():
+    stock, fast = GlobLN(16), GlobLN(16)
+    layers.speed_up(fast)
+    x = noise(2, 16, 4000)
+    torch.testing.assert_close(fast(x), stock(x), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(3, 7, 50), (2, 7, 5, 11), (4,)])
+def test_prelu(shape):
+    x = noise(*shape)
+    x.view(-1)[0] = 0  # where the slope changes
+    compare(nn.PReLU(), nn.PReLU(), x, rtol=1e-5, atol=1e-6)
+
+
+def test_prelu_of_an_input_that_is_not_contiguous():
+    compare(nn.PReLU(), nn.PReLU(), noise(3, 7, 50).transpose(1, 2), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_prelu_of_another_type(dtype):
+    compare(nn.PReLU().to(dtype), nn.PReLU().to(dtype), noise(3, 7, 50).to(dtype))
+
+
+def test_prelu_of_several_slopes():
+    compare(nn.PReLU(7), nn.PReLU(7), noise(3, 7, 50))
+
+
+def test_prelu_under_autocast():
+    stock, fast = nn.PReLU(), nn.PReLU()
+    layers.speed_up(fast)
+    x = noise(3, 7, 50).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(fast(x), stock(x))
