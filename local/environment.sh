@@ -7,7 +7,7 @@
 # made again from nothing, so no run trusts what a failed or interrupted one left.
 
 STATE=.venv/winnow
-# Tests have run on the first three; 3.14 has a wheel for every pin.
+# Tests have run on 3.13 and 3.11; for the others every pin has a wheel.
 CANDIDATES=(python3.13 python3.12 python3.11 python3.14 python3)
 
 # environment: sets PYTHON, unless --python has. Called in the checkout.

@@ -61,7 +61,11 @@ check_value() {
   [[ $KIND != - || $2 == yes ]] || fail "--$1 takes no value$found"
   [[ -n $2 && $2 != "$NO_VALUE" ]] || fail "--$1 needs a value: $KIND, $MEANING"
   case $KIND in
-    STAGE) [[ $2 =~ ^[0-9]$ && $2 -lt ${#STAGES[@]} ]] || no_stage "$1" "$2" ;;
+    STAGE)
+      name_stages
+      [[ $2 =~ ^[0-9]$ && $2 -lt ${#STAGES[@]} ]] ||
+        fail "--$1 $2: there is no such stage; the stages are $REPLY"
+      ;;
     N) [[ $2 =~ ^[0-9]+$ ]] || fail "$wrong a whole number$found" ;;
     COUNT) [[ $2 =~ ^0*[1-9][0-9]*$ ]] || fail "$wrong a whole number from 1$found" ;;
     PERCENT) [[ $2 =~ ^(100([.]0*)?|[0-9]{1,2}([.][0-9]*)?)$ ]] || fail "$wrong 0 to 100$found" ;;
@@ -75,11 +79,11 @@ is_word() {
   [[ -n $1 && $1 != .* && ! ${1//[._+-]/} =~ [[:punct:][:space:][:cntrl:]] ]]
 }
 
-# no_stage OPTION VALUE: end with the stages that there are
-no_stage() {
-  local i all=
-  for ((i = 0; i < ${#STAGES[@]}; i++)); do all+="${all:+, }$i ${STAGES[i]}"; done
-  fail "--$1 $2: there is no such stage; the stages are $all"
+# name_stages: all of them in one line, in REPLY
+name_stages() {
+  local i
+  REPLY="0 ${STAGES[0]}"
+  for ((i = 1; i < ${#STAGES[@]}; i++)); do REPLY+=", $i ${STAGES[i]}"; done
 }
 
 # note NAME VALUE: keep what was given
@@ -319,12 +323,15 @@ show_recipes() {
 
 show_help() {
   local number option kind meaning
-  cat <<'END'
+  name_stages
+  cat <<END
 ./run.sh                                     embedded data, a tiny Conv-TasNet, a report per SNR
 ./run.sh --model NAME --data DIR             all stages on a tree of triplets
 ./run.sh --stage 2 --model NAME              only evaluation and what comes after
 ./run.sh --model NAME --optim.lr 3e-4        any key of recipes/NAME/conf.yml by its dotted name
 ./run.sh --test                              the test suite
+
+Stages: $REPLY.
 
 END
   while read -r number option kind meaning; do

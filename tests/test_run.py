@@ -249,7 +249,13 @@ def test_help_and_list_need_no_python(run, tmp_path):
     shown = run("--help", python=None, PATH=path)
     assert shown.code == 0
     assert shown.out == run("-h", python=None, PATH=path).out
-    for option in ("--stage STAGE", "--restart", "--num-examples N", "--engine fast|museval"):
+    for option in (
+        "4 compare",
+        "--stage STAGE",
+        "--restart",
+        "--num-examples N",
+        "--engine fast|museval",
+    ):
         assert option in shown.out
     listed = run("--list", python=None, PATH=path)
     assert listed.code == 0
