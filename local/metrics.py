@@ -49,7 +49,7 @@ _BSS_EVAL_V3 = (
     ' "Performance measurement in blind audio source separation"'
 )
 _TAAL = "Taal et al. 2011, computed by pystoi"
-_V4 = "BSS Eval v4 (512-tap filters over the whole file), median over frames of 1 s: "
+_V4 = "BSS Eval v4 (512 taps over the whole file), median over 1 s frames without silence: "
 _V3 = "BSS Eval v3 (bss_eval_sources, 512-tap filters, no permutation), whole signal: "
 _PESQ = (
     "perceptual evaluation of speech quality, predicted mean opinion score from 1 to 4.6, {}."
@@ -81,29 +81,38 @@ METRICS: dict[str, Metric] = {
     ),
     "sd_sdr": Metric(
         "SD-SDR", "dB",
-        "SNR that also counts too low a level as distortion: the source at the estimate's scale"
-        " against the difference of estimate and source; mean removed.",
+        "SI-SDR with the level counted: the source, at its scale in the estimate, against the"
+        " difference of estimate and source; mean removed.",
         _LE_ROUX,
     ),
     "sdr_v4": Metric(
         "SDR (v4)", "dB",
-        _V4 + "the source against all errors; level and filtering count as errors.",
+        _V4 + "the source against all errors, those of level and filtering among them.",
         _BSS_EVAL_V4,
     ),
     "isr_v4": Metric(
-        "ISR (v4)", "dB", _V4 + "against level and filtering errors alone.", _BSS_EVAL_V4
+        "ISR (v4)", "dB", _V4 + "the source against errors of its level and filtering.",
+        _BSS_EVAL_V4,
     ),
     "sir_v4": Metric(
-        "SIR (v4)", "dB", _V4 + "against interference of the other source alone.", _BSS_EVAL_V4
+        "SIR (v4)", "dB", _V4 + "the filtered source against what is heard of the other one.",
+        _BSS_EVAL_V4,
     ),
-    "sar_v4": Metric("SAR (v4)", "dB", _V4 + "against artifacts alone.", _BSS_EVAL_V4),
+    "sar_v4": Metric(
+        "SAR (v4)", "dB", _V4 + "both filtered sources against artifacts.", _BSS_EVAL_V4
+    ),
     "sdr_v3": Metric(
         "SDR (v3)", "dB",
-        _V3 + "the filtered source against interference and artifacts; filtering is forgiven.",
+        _V3 + "the filtered source against what is heard of the other one and artifacts.",
         _BSS_EVAL_V3,
     ),
-    "sir_v3": Metric("SIR (v3)", "dB", _V3 + "against interference alone.", _BSS_EVAL_V3),
-    "sar_v3": Metric("SAR (v3)", "dB", _V3 + "against artifacts alone.", _BSS_EVAL_V3),
+    "sir_v3": Metric(
+        "SIR (v3)", "dB", _V3 + "the filtered source against what is heard of the other one.",
+        _BSS_EVAL_V3,
+    ),
+    "sar_v3": Metric(
+        "SAR (v3)", "dB", _V3 + "both filtered sources against artifacts.", _BSS_EVAL_V3
+    ),
     "pesq_wb": Metric(
         "WB-PESQ", "MOS-LQO",
         _PESQ.format("wide band, at 16 kHz (higher rates are resampled)"),
@@ -150,7 +159,7 @@ EXTRAS: dict[str, Metric] = {
 NOTES = (
     "Of each metric higher is better. `_mix` is the unprocessed mixture in the estimate's place,"
     " `_imp` the improvement over it. A metric that has no value (silence, no speech, too short,"
-    " no error at all) is left out and counted as failed.",
+    " no error above rounding) is left out and counted as failed.",
     "PEASS (Emiya et al. 2011) is not offered: its authors' code, which defines it, runs in"
     " MATLAB only.",
 )
