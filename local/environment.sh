@@ -46,7 +46,7 @@ pins() {
 base_pins() {
   echo "# Python $("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
   pins install_requires
-  grep -v '^#' "$ROOT/constraints.txt"
+  grep -v '^#' "$ROOT/local/constraints.txt"
 }
 
 # whole: is .venv made from today's pins, with the extras that this run needs?
