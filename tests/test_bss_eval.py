@@ -232,7 +232,7 @@ def test_memory_is_bounded_without_a_change(monkeypatch):
     references = recording(rng, 2)
     estimates = estimates_of(rng, references[..., None])[..., 0]
     kept = scores(references, estimates, window=3000, hop=3000)
-    monkeypatch.setattr("local.bss_eval.KEEP_BYTES", 0)
+    monkeypatch.setattr("local.projection.KEEP_BYTES", 0)
     again = scores(references, estimates, window=3000, hop=3000)
     np.testing.assert_allclose(again, kept, rtol=0, atol=1e-9)
 
