@@ -1,0 +1,62 @@
+"""The short-time Fourier transform that recipes share, and its exact inverse."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class STFT(nn.Module):
+    """A pair of transforms with a periodic Hann window in analysis and in synthesis.
+
+    The inverse is overlap-add divided by the sum of the squared windows: the spectrum's least
+    squares signal (Griffin and Lim 1984, "Signal estimation from modified short-time Fourier
+    transform", eq. 6), which is the signal itself where nothing was changed.
+
+    Frame ``m`` is centred on sample ``m * hop``; there are zeros before the first sample and
+    after the last, and as many frames as it takes for the last sample to have a centre after it.
+    So each sample is within half a hop of a centre, where the window is at least one half, and
+    the division is harmless at the ends too.
+
+    Args:
+        window: samples.
+        hop: samples between frames, at most half the window.
+        fft: samples, even, at least the window, which then stands in its middle; None: the
+            window, and one more where it is odd.
+
+    Raises:
+        ValueError: sizes from which a signal could not be recovered.
+    """
+
+    def __init__(self, window: int = 512, hop: int = 128, fft: int | None = None):
+        super().__init__()
+        fft = window + window % 2 if fft is None else fft
+        if window < 2:
+            raise ValueError(f"window {window}: at least 2 samples")
+        if not 1 <= hop <= window / 2:
+            raise ValueError(f"hop {hop}: from 1 to half of the window of {window} samples")
+        if fft < window or fft % 2:
+            raise ValueError(f"fft {fft}: an even number, at least the window of {window} samples")
+        self.hop, self.fft = hop, fft
+        self.register_buffer("window", torch.hann_window(window))
+
+    @property
+    def frequencies(self) -> int:
+        """The number of frequencies, from 0 to half the sample rate."""
+        return self.fft // 2 + 1
+
+    def forward(self, signal: torch.Tensor) -> torch.Tensor:
+        """(..., time) of at least 1 sample -> complex (..., frequency, 1 + ceil(time / hop))."""
+        padded = F.pad(signal, (0, -signal.shape[-1] % self.hop))
+        spectrum = torch.stft(
+            padded.reshape(-1, padded.shape[-1]), self.fft, self.hop, len(self.window),
+            self.window.to(signal.dtype), center=True, pad_mode="constant", return_complex=True,
+        )  # fmt: skip
+        return spectrum.reshape(*signal.shape[:-1], *spectrum.shape[-2:])
+
+    def inverse(self, spectrum: torch.Tensor, length: int) -> torch.Tensor:
+        """Complex (..., frequency, frame) -> (..., length), as many samples as there were."""
+        signal = torch.istft(
+            spectrum.reshape(-1, *spectrum.shape[-2:]), self.fft, self.hop, len(self.window),
+            self.window.to(spectrum.real.dtype), center=True, length=length,
+        )  # fmt: skip
+        return signal.reshape(*spectrum.shape[:-2], length)
