@@ -74,7 +74,8 @@ def read(recipe: str, preset: str | None = None, overrides: dict | None = None) 
             for key, value in flatten(tree or {}, stop=specs).items()
         }
     for key, value in flatten(conf, stop=specs).items():
-        _check(key, value, conf, specs, str(path))
+        if (key, value) != ("model", {}):  # a network may have nothing to set
+            _check(key, value, conf, specs, str(path))
     if preset is not None:
         if preset not in presets:
             known = ", ".join(presets)
