@@ -371,7 +371,8 @@ def _small_print(rows: list[dict]) -> list[str]:
         if origin["training_seconds"]:
             device = origin["device"]
             if device == "cpu":
-                device += f" with {origin['threads']} threads"
+                threads = int(origin["threads"])
+                device += f" with {threads} thread{'' if threads == 1 else 's'}"
             facts.append(f"trained {float(origin['training_seconds']):,.0f} s on {device}")
             facts.append(f"{float(origin['audio_seconds_seen']):,.0f} s of audio seen")
         facts.append(f"{int(origin['parameters']):,} parameters")
