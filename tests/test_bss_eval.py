@@ -227,14 +227,28 @@ def test_mir_eval(path):
     np.testing.assert_allclose(np.array(ours)[..., 0], images, atol=1e-6)
 
 
-def test_memory_is_bounded_without_a_change(monkeypatch):
+@pytest.mark.parametrize("kept", [0, 2**28])
+@pytest.mark.parametrize(
+    "options", [{"window": 3000, "hop": 3000}, {"window": 5000, "hop": 2000}, V3]
+)
+def test_long_signals_are_cut_without_a_change(path, monkeypatch, options, kept):
+    """Into parts that filters join again, of which few are kept in memory."""
     rng = np.random.default_rng(3)
-    references = recording(rng, 2)
+    references = np.moveaxis(recording(rng, 2, 2), 1, 2)
+    estimates = estimates_of(rng, references)
+    options = options | {"filters_len": 60, "compute_permutation": True}
+    whole = scores(references, estimates, **options)
+    monkeypatch.setattr("local.projection.KEEP_BYTES", kept)
+    monkeypatch.setattr("local.projection.LONG", 500)
+    monkeypatch.setattr("local.projection.PART", 301)
+    np.testing.assert_allclose(scores(references, estimates, **options), whole, atol=1e-8)
+
+
+def test_a_long_recording():
+    rng = np.random.default_rng(17)
+    references = recording(rng, 2, seconds=4.0, rate=16000)
     estimates = estimates_of(rng, references[..., None])[..., 0]
-    kept = scores(references, estimates, window=3000, hop=3000)
-    monkeypatch.setattr("local.projection.KEEP_BYTES", 0)
-    again = scores(references, estimates, window=3000, hop=3000)
-    np.testing.assert_allclose(again, kept, rtol=0, atol=1e-9)
+    assert_as_museval(references, estimates, **V3)
 
 
 def test_inputs_of_other_kinds():
@@ -270,6 +284,13 @@ def test_an_order_for_each_frame():
     estimates[:, 1000:2000] = estimates[::-1, 1000:2000]
     *_, order = bss_eval(references, estimates, 1000, 1000, True, 16, framewise_filters=True)
     np.testing.assert_array_equal(order, [[0, 1, 0], [1, 0, 1]])
+
+
+def test_a_slight_difference_decides_the_order():
+    references = recording(np.random.default_rng(7), 2)
+    tilt = 1e-4 * np.array([[-1, 1], [1, -1]])
+    *_, order = bss_eval(references, (1 + tilt) @ references, **V3, compute_permutation=True)
+    np.testing.assert_array_equal(order, [[1], [0]])
 
 
 def test_equal_estimates_keep_their_order():
@@ -366,6 +387,17 @@ def test_nearly_identical_references(path, distance):
     np.testing.assert_allclose(ours[SIR, 0, known], truth[SIR, 0, known], atol=2e-3)
 
 
+@pytest.mark.parametrize(("distance", "solver"), [(1, "fast"), (1e-4, "dense")])
+def test_a_slower_solver_where_digits_are_lost(path, monkeypatch, distance, solver):
+    used = {"fast"}
+    dense = toeplitz.solve_dense
+    monkeypatch.setattr(toeplitz, "solve_dense", lambda *args: used.add("dense") or dense(*args))
+    signal, other, *errors = np.random.default_rng(18).standard_normal((4, 4000))
+    references = np.stack((signal, signal + distance * other))
+    scores(references, references + 0.1 * np.array(errors), filters_len=64)
+    assert used == {"fast", solver}
+
+
 def test_dependent_references_of_which_museval_is_wrong():
     """Ours against least squares on the shifted signals themselves."""
     rng = np.random.default_rng(1201)
@@ -428,8 +460,8 @@ def test_a_wrong_solution_does_not_get_through(monkeypatch):
     references = recording(rng, 2)[..., None]
     estimates = estimates_of(rng, references)
     right = toeplitz._by_levinson
-    for wrong in (lambda *args: 1.0001 * right(*args), lambda *args: np.nan * right(*args)):
-        monkeypatch.setattr(toeplitz, "_by_levinson", wrong)
+    for factor in (0, 1.0001, np.nan):
+        monkeypatch.setattr(toeplitz, "_by_levinson", lambda *args, k=factor: k * right(*args))
         assert_as_museval(references, estimates, window=8000, hop=8000)
 
 
