@@ -20,7 +20,7 @@ import warnings
 
 import numpy as np
 
-from local.projection import METRICS, SIR, Projection
+from local.projection import SIR, Projection
 
 MAX_SOURCES = 100  # as in museval; with more, the axes are in another order
 
@@ -76,37 +76,33 @@ def bss_eval(
 
     sources, samples, _ = references.shape
     frames = _frames(window, hop, samples)
-    pairs = list(itertools.product(range(sources), repeat=2))
-    if not compute_permutation:
-        pairs = [(j, j) for j in range(sources)]
-    scores = np.full((len(METRICS), sources, sources, len(frames)), np.nan)
     heard = np.array(
         [(_audible(references[:, f]) & _audible(estimates[:, f])).all() for f in frames]
     )
+    options = compute_permutation, taps, bsseval_sources_version
+    scores = np.full((4, sources, sources if compute_permutation else 1, len(frames)), np.nan)
     causes = []
     if not heard.any():
         causes.append(_silence(references, estimates))
     elif framewise_filters:
         for t in np.flatnonzero(heard):
-            part = references[:, frames[t]], estimates[:, frames[t]]
-            whole = [slice(0, part[0].shape[1])]
-            projection = Projection(*part, pairs, taps, bsseval_sources_version)
-            scores[..., [t]], cause = projection.scores(whole, heard[[t]])
+            projection = Projection(references[:, frames[t]], estimates[:, frames[t]], *options)
+            whole = slice(0, frames[t].stop - frames[t].start)
+            scores[..., [t]], cause = projection.scores([whole], heard[[t]])
             causes.append(cause)
     else:
-        projection = Projection(references, estimates, pairs, taps, bsseval_sources_version)
-        scores, cause = projection.scores(frames, heard)
+        scores, cause = Projection(references, estimates, *options).scores(frames, heard)
         causes.append(cause)
-    for cause in dict.fromkeys(causes):
-        if cause:
-            warnings.warn(cause, BssEvalWarning, stacklevel=2)
+    for cause in dict.fromkeys(filter(None, causes)):
+        warnings.warn(cause, BssEvalWarning, stacklevel=2)
 
-    order = np.arange(sources)[:, None].repeat(len(frames) if framewise_filters else 1, axis=1)
+    own = np.arange(sources)[:, None]
+    order = own.repeat(len(frames) if framewise_filters else 1, axis=1)
     if compute_permutation:
         groups = np.split(scores[SIR], order.shape[1], axis=-1)
         order = np.stack([_order(group.mean(axis=-1)) for group in groups], axis=1)
-    index = np.broadcast_to(order, (sources, len(frames)))
-    return (*scores[:, np.arange(sources)[:, None], index, np.arange(len(frames))], order)
+    chosen = order if compute_permutation else 0
+    return (*scores[:, own, chosen, np.arange(len(frames))], order)
 
 
 def museval_metrics() -> types.ModuleType:

@@ -28,26 +28,25 @@ class _Block(NamedTuple):
     spectrum: np.ndarray  # (2 source channel, bin): references, then estimates
     head: np.ndarray  # (2 source channel, taps - 1) its first samples
     tail: np.ndarray  # (source channel, taps - 1) the last samples of the references
-    target: np.ndarray  # (pair,) energy of the reference
-    error: np.ndarray  # (pair,) energy of estimate - reference
+    target: np.ndarray  # (reference, estimate) energy of the reference
+    error: np.ndarray  # (reference, estimate) energy of their difference
 
 
 class _Filters(NamedTuple):
-    """A `toeplitz.Solution` as spectra."""
+    """A `toeplitz.Solution` as spectra: (.., estimate channel + 1, reference channel, bin)."""
 
-    output: np.ndarray  # (estimate, channel, reference channel, bin)
-    stray: np.ndarray  # (reference channel, bin)
-    rounding: np.ndarray  # (estimate,)
-    singular: bool
+    spectra: np.ndarray
+    rounding: np.ndarray  # (.., estimate)
+    singular: np.ndarray
 
 
 class _Ratios(NamedTuple):
-    """What the scores are ratios of: energies (metric, pair, frame), NaN in silent frames."""
+    """What the scores are ratios of: energies (metric, reference, estimate, frame)."""
 
     top: np.ndarray
     bottom: np.ndarray
     noise: np.ndarray  # by which rounding moves either
-    singular: np.ndarray  # (metric, pair, 1) whether it comes from equations without a solution
+    singular: np.ndarray  # whether it comes from equations without a solution
 
     def decibels(self):
         return np.where(self.bottom == 0, np.inf, 10 * np.log10(self.top / self.bottom))
@@ -64,21 +63,25 @@ class Projection:
 
     Args:
         references, estimates: (source, time, channel).
-        pairs: (reference, estimate) to score, in ascending order.
+        all_pairs: every estimate against every reference, not just against its own. In shapes
+            below, (reference, estimate) is (source, source) then, and (source, 1) otherwise.
     """
 
-    def __init__(self, references, estimates, pairs, taps, sources_version):
+    def __init__(self, references, estimates, all_pairs, taps, sources_version):
         self.signals = np.moveaxis(references, 2, 1), np.moveaxis(estimates, 2, 1)
         self.sources, self.channels, self.samples = self.signals[0].shape
         self.rows = self.sources * self.channels
-        self.pairs = pairs
-        self.estimates = [[e for i, e in pairs if i == j] for j in range(self.sources)]
+        self.all_pairs = all_pairs
         self.taps = taps
         self.sources_version = sources_version
 
     @np.errstate(over="ignore", invalid="ignore", divide="ignore")
     def scores(self, frames: list[slice], heard: np.ndarray) -> tuple[np.ndarray, str]:
-        """(metric, reference, estimate, frame) in dB, and why some of them are NaN, or ""."""
+        """(metric, reference, estimate, frame) in dB, and why some of them are NaN, or "".
+
+        Args:
+            heard: (frame,) whether to score it; NaN where not.
+        """
         from local import toeplitz
 
         parts = [self.cut(frame) for frame in frames]
@@ -94,22 +97,21 @@ class Projection:
         equations[0][range(self.rows), range(self.rows), 0] += EPS  # museval's regularisation
         kept = kept and list(kept)
 
-        table = np.full((len(METRICS), self.sources, self.sources, len(frames)), np.nan)
         if not all(np.isfinite(part).all() for part in equations):
-            return table, "all scores are NaN: samples are not finite, or too large to square"
-        asked = np.tile(heard, (len(METRICS), len(self.pairs), 1))
-        asked[ISR] &= not self.sources_version
+            shape = len(METRICS), self.sources, self.sources if self.all_pairs else 1, len(frames)
+            cause = "all scores are NaN: samples are not finite, or too large to square"
+            return np.full(shape, np.nan), cause
         for solve, tolerance in ((toeplitz.solve, DOUBT), (toeplitz.solve_dense, UNDETERMINED)):
             filters = self.fit(solve, *equations, size)
-            blocks = iter(kept or self.analyse(flat, size))
-            ratios = self.ratios(blocks, parts, heard, *filters, size)
-            undetermined = asked & ~ratios.determined(tolerance)
+            ratios = self.ratios(
+                iter(kept or self.analyse(flat, size)), parts, heard, *filters, size
+            )
+            undetermined = ~ratios.determined(tolerance) & heard
+            if self.sources_version:
+                undetermined[ISR] = False
             if not undetermined.any():
                 break
-        scores = np.where(undetermined, np.nan, ratios.decibels())
-        for index, (j, e) in enumerate(self.pairs):
-            table[:, j, e] = scores[:, index]
-        return table, self.cause(undetermined)
+        return np.where(undetermined, np.nan, ratios.decibels()), self.cause(undetermined)
 
     def cut(self, span: slice) -> list[slice]:
         """A stretch of time, in equal parts if it is long."""
@@ -157,98 +159,87 @@ class Projection:
                 spectrum,
                 head=rows[:, :overlap].copy(),
                 tail=rows[: self.rows, max(length - overlap, 0) : length].copy(),
-                target=np.array([_energy(references[j]) for j, _ in self.pairs]),
-                error=np.array([_energy(estimates[e] - references[j]) for j, e in self.pairs]),
+                target=_energy(references)[:, None],
+                error=_energy(self.facing(estimates) - references[:, None]),
             )
 
-    def fit(self, solve, r, d, energy, size):
-        """Filters of all references together, and a list of those of each alone."""
-        every = self.spectra(solve(r, d, energy), size)
-        if self.sources == 1:
-            return every, [every]
-        channels = np.arange(self.rows).reshape(self.sources, -1)
-        own = []
-        for row, estimates in zip(channels, self.estimates, strict=True):
-            part = slice(row[0], row[-1] + 1)
-            columns = channels[estimates].ravel()
-            solution = solve(r[part, part], d[part, columns], energy[columns])
-            own.append(self.spectra(solution, size))
-        return every, own
+    def facing(self, estimates):
+        """(source, ..) of estimates -> (reference or 1, estimate, ..), beside the references."""
+        return estimates[None] if self.all_pairs else estimates[:, None]
 
-    def spectra(self, solution, size):
+    def fit(self, solve, r, d, energy, size):
+        """Filters of all references together, and, one axis more, of each alone."""
         from scipy.fft import rfft  # faster than numpy's where most is padding
 
-        filters = rfft(solution.filters.swapaxes(0, 1), size)
-        output = filters[:-1].reshape(-1, self.channels, *filters.shape[1:])
-        rounding = solution.rounding.reshape(-1, self.channels).sum(axis=1)
-        return _Filters(output, filters[-1], rounding, solution.singular)
+        def spectra(filters, rounding, singular):
+            rounding = rounding.reshape(*rounding.shape[:-1], -1, self.channels).sum(axis=-1)
+            return _Filters(rfft(filters.swapaxes(-3, -2), size), rounding, np.array(singular))
+
+        every = spectra(*solve(r, d, energy))
+        if self.sources == 1:
+            return every, _Filters(*(part[None] for part in every))
+        own = []
+        for n in range(0, self.rows, self.channels):
+            row = slice(n, n + self.channels)
+            column = slice(None) if self.all_pairs else row
+            own.append(solve(r[row, row], d[row, column], energy[column]))
+        return every, spectra(*map(np.stack, zip(*own, strict=True)))
 
     def ratios(self, blocks, parts, heard, every, own, size):
-        """The _Ratios of all pairs in all frames that are heard."""
-        energies = np.full((len(heard), 9, len(self.pairs)), np.nan)
+        """The _Ratios of all pairs in all frames, NaN where they are not heard."""
+        estimates = self.sources if self.all_pairs else 1
+        energies = np.full((len(heard), 9, self.sources, estimates), np.nan)
         for t, frame in enumerate(parts):
             domain = _Domain(frame, size, self.taps - 1)
-            found = [
-                self.energies(domain, block, domain.signals(block, index, self.signals), every, own)
-                for index, block in enumerate(itertools.islice(blocks, len(frame)))
-                if heard[t]
-            ]
-            if found:
-                energies[t] = np.sum(found, axis=0)
-        filtered, remainder, interference, projected, artifacts, *rest = np.moveaxis(energies, 0, 2)
+            for index, block in enumerate(itertools.islice(blocks, len(frame))):
+                if heard[t]:
+                    signals = domain.signals(index, block, self.signals)
+                    part = self.energies(domain, block, *signals, every, own)
+                    energies[t] = energies[t] + part if index else part
+        filtered, remainder, interference, projected, artifacts, *rest = np.moveaxis(energies, 0, 3)
         own_noise, every_noise, target, error = rest
-        alone = np.array([own[j].singular for j, _ in self.pairs])
-        several = self.sources > 1
+        several = self.sources > 1  # of one source alone, all references are its own
         sdr = target, error, 0 * target
         isr = target, remainder, own_noise
         sir = filtered, interference, several * (own_noise + every_noise)
         sar = projected, artifacts, every_noise
+        alone = own.singular[:, None, None]
+        singular = np.zeros((len(METRICS), self.sources, 1, 1), bool)
+        singular[SDR] = alone & self.sources_version
+        singular[ISR] = alone
+        singular[SIR] = several & (alone | every.singular)
+        singular[SAR] = every.singular
         if self.sources_version:
             sdr, isr = (filtered, remainder, own_noise), np.full((3, *target.shape), np.nan)
-        singular = (
-            alone & self.sources_version,
-            alone,
-            several & (alone | every.singular),
-            alone | every.singular,
-        )
-        return _Ratios(*np.stack((sdr, isr, sir, sar), axis=1), np.array(singular)[..., None])
+        return _Ratios(*np.stack((sdr, isr, sir, sar), axis=1), singular)
 
-    def energies(self, domain, block, signals, every, own):
-        """(9, pair): what the scores of a frame, or of a part of it, are made of."""
-        alone = block.spectrum.reshape(2, self.sources, self.channels, -1)[0]
-        together = block.spectrum[: self.rows]
-        references, estimates = signals
-        every_stray = _energy(domain.filtered("stray", every.stray, together))
-        own_stray = [
-            _energy(domain.filtered(("stray", j), own[j].stray, alone[j]))
-            for j in range(self.sources)
-        ]
-        sums = np.zeros((7, len(self.pairs)))
-        for e, c in np.ndindex(self.sources, self.channels):
-            of_all = domain.filtered((e, c), every.output[e, c], together)
-            projected, artifacts = _energy(of_all), _energy(estimates[e, c] - of_all)
-            for n, (j, estimate) in enumerate(self.pairs):
-                if estimate != e:
-                    continue
-                place = self.estimates[j].index(e)
-                of_own = domain.filtered((j, e, c), own[j].output[place, c], alone[j])
-                target = estimates[e, c] if self.sources_version else references[j, c]
-                sums[:, n] += (
-                    _energy(of_own),
-                    _energy(target - of_own),
-                    _energy(of_all - of_own),
-                    projected,
-                    artifacts,
-                    own_stray[j] * own[j].rounding[place] / self.channels,
-                    every_stray * every.rounding[e] / self.channels,
-                )
-        return np.concatenate((sums * domain.scale, [block.target, block.error]))
+    def energies(self, domain, block, references, estimates, every, own):
+        """(9, reference, estimate): what the scores of a frame, or a part of it, are made of."""
+        spectra = block.spectrum[: self.rows]
+        of_all = domain.filtered("every", every.spectra, spectra)
+        spectra = spectra.reshape(self.sources, 1, self.channels, -1)
+        of_own = domain.filtered("own", own.spectra, spectra)
+        every_stray, own_stray = _energy(of_all[-1:]), _energy(of_own[:, -1:])
+        of_all = of_all[:-1].reshape(estimates.shape)
+        of_own = of_own[:, :-1].reshape(self.sources, -1, *estimates.shape[1:])
+        target = self.facing(estimates) if self.sources_version else references[:, None]
+        measured = (
+            _energy(of_own),
+            _energy(target - of_own),
+            _energy(self.facing(of_all) - of_own),
+            self.facing(_energy(of_all)),
+            self.facing(_energy(estimates - of_all)),
+            own_stray[:, None] * own.rounding,
+            every_stray * self.facing(every.rounding),
+        )
+        known = block.target, block.error
+        return np.array(np.broadcast_arrays(*(domain.scale * x for x in measured), *known))
 
     def cause(self, undetermined):
-        """Why there are scores, (metric, pair, frame), that are not determined; or ""."""
+        """Why there are scores, (metric, ..), that are not determined; or ""."""
         if not undetermined.any():
             return ""
-        names = ", ".join(np.array(METRICS)[undetermined.any(axis=(1, 2))])
+        names = ", ".join(np.array(METRICS)[undetermined.any(axis=(1, 2, 3))])
         unknowns = self.rows * self.taps
         if self.samples + self.taps - 1 < unknowns:
             return f"{names} NaN: {self.samples} samples leave filters of {unknowns} taps open"
@@ -265,9 +256,9 @@ class _Domain:
         self.parts, self.size, self.overlap = parts, size, overlap
         self.in_time = len(parts) > 1
         self.scale = 1.0 if self.in_time else 2 / size
-        self.appended = {}  # by name, what a filter appends to the part
+        self.appended = {}  # by name, what filters append to the part
 
-    def signals(self, block, index, signals):
+    def signals(self, index, block, signals):
         """References and estimates of a part: (2, source, channel, time or bin)."""
         shape = 2, *signals[0].shape[:2]
         if not self.in_time:
@@ -280,18 +271,19 @@ class _Domain:
         return x
 
     def filtered(self, name, filters, spectra):
-        """Sum over i of signal i, filtered by ``filters[i]``."""
-        total = filters[0] * spectra[0]
-        for i in range(1, len(filters)):
-            total += filters[i] * spectra[i]
+        """Sum over signals, each filtered: (.., output, signal, bin) -> (.., output, ..)."""
+        total = filters[..., 0, :] * spectra[..., 0, :]
+        for i in range(1, spectra.shape[-2]):
+            total += filters[..., i, :] * spectra[..., i, :]
         if not self.in_time:
             return total
-        total[[0, -1]] *= np.sqrt(2)
+        total[..., [0, -1]] *= np.sqrt(2)
         x = np.fft.irfft(total, self.size)
-        x[: self.overlap] += self.appended.get(name, 0)
-        self.appended[name] = x[self.length : self.length + self.overlap]
-        return x[: self.end]
+        x[..., : self.overlap] += self.appended.get(name, 0)
+        self.appended[name] = x[..., self.length : self.length + self.overlap]
+        return x[..., : self.end]
 
 
 def _energy(x):
-    return np.vdot(x, x).real
+    """Sum of squares: (.., channel, time or bin) -> (..)."""
+    return np.vecdot(x, x).real.sum(axis=-1)

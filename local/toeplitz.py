@@ -35,13 +35,11 @@ def correlations(blocks, size: int, p: int, taps: int) -> tuple[np.ndarray, np.n
     """
     overlap = taps - 1
     cross = np.zeros((p, 2 * p, size // 2 + 1), complex)
-    product = np.empty((2 * p, size // 2 + 1), complex)
+    add_cross = compiled(_add_cross) or _add_cross_by_rows
     energy = np.zeros(p)
     heads, tails = [], []
     for block in blocks:
-        for i, reference in enumerate(block.spectrum[:p]):
-            np.multiply(reference.conj(), block.spectrum[i:], out=product[i:])
-            cross[i, i:] += product[i:]
+        add_cross(cross, block.spectrum)
         energy += 2 / size * np.vecdot(block.spectrum[p:], block.spectrum[p:]).real
         heads.append(block.head)
         tails.append(block.tail)
@@ -74,6 +72,19 @@ class Solution(NamedTuple):
     singular: bool  # T is singular, as far as double precision can tell
 
 
+def _add_cross(cross, spectrum):
+    """``cross[i, j] += conj(spectrum[i]) * spectrum[j]`` for j >= i."""
+    for i in range(len(cross)):
+        for j in range(i, len(spectrum)):
+            for k in range(spectrum.shape[1]):
+                cross[i, j, k] += np.conj(spectrum[i, k]) * spectrum[j, k]
+
+
+def _add_cross_by_rows(cross, spectrum):
+    for i, row in enumerate(spectrum[: len(cross)]):
+        cross[i, i:] += row.conj() * spectrum[i:]
+
+
 def solve(r: np.ndarray, d: np.ndarray, energy: np.ndarray) -> Solution:
     """Solve T x = d fast: block Levinson recursion, or Cholesky where there is no numba.
 
@@ -83,7 +94,7 @@ def solve(r: np.ndarray, d: np.ndarray, energy: np.ndarray) -> Solution:
     Args:
         r: (p, p, lag). d: (p, q, lag). energy: (q,) of the signals to be fitted.
     """
-    return _checked(_cholesky if compiled() is None else _by_levinson, r, d, energy)
+    return _checked(_by_levinson if compiled(_levinson) else _cholesky, r, d, energy)
 
 
 def solve_dense(r: np.ndarray, d: np.ndarray, energy: np.ndarray) -> Solution:
@@ -92,21 +103,22 @@ def solve_dense(r: np.ndarray, d: np.ndarray, energy: np.ndarray) -> Solution:
 
 
 @functools.cache
-def compiled():
-    """The block Levinson recursion as machine code, or None where numba cannot be imported."""
+def compiled(function):
+    """A function of loops as machine code; None where numba cannot be imported."""
     try:
         import numba
     except ImportError as error:
         logging.getLogger(__name__).warning(
-            "BSS Eval runs without compiled code (same numbers, about half as fast): %s", error
+            "BSS Eval runs without compiled code (same numbers, two to three times slower): %s",
+            error,
         )
         return None
     # sums may be reordered, which lets them use vector instructions; NaN and inf stay what they are
     options = {"fastmath": {"reassoc", "contract", "nsz"}}
     try:
-        return numba.njit(cache=True, **options)(_levinson)
+        return numba.njit(cache=True, **options)(function)
     except RuntimeError:  # no folder to keep machine code in can be written to
-        return numba.njit(**options)(_levinson)
+        return numba.njit(**options)(function)
 
 
 def _levinson(r, d):
@@ -220,7 +232,7 @@ def _levinson(r, d):
 
 def _by_levinson(r, d):
     p, q, lags = d.shape
-    x, definite = compiled()(np.ascontiguousarray(r), np.ascontiguousarray(d))
+    x, definite = compiled(_levinson)(np.ascontiguousarray(r), np.ascontiguousarray(d))
     return x.reshape(q, lags, p).transpose(2, 0, 1) if definite else None
 
 

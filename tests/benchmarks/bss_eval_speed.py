@@ -57,7 +57,7 @@ def recording(rng, seconds: int) -> np.ndarray:
 
 def without_numba(function, *args, **options):
     """Call a function as on a machine without numba."""
-    compiled, toeplitz.compiled = toeplitz.compiled, lambda: None
+    compiled, toeplitz.compiled = toeplitz.compiled, lambda function: None
     try:
         return function(*args, **options)
     finally:
