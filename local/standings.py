@@ -94,7 +94,9 @@ def _worth(found: list[Contender], groups: pandas.Series) -> pandas.DataFrame:
 
 
 def verdict(worth: pandas.Series) -> str:
-    """Whether a noise output earns its place; open where the interval holds 0, or there is none."""
+    """Whether a noise output earns its place; open where the interval holds 0 or is missing."""
+    if np.isnan(worth["mean"]):
+        return tables.NOTHING
     if worth["ci_low"] > 0:
         return "yes"
     return "no" if worth["ci_high"] < 0 else "open"
@@ -125,9 +127,9 @@ def costs(standings: Standings) -> Table:
     rows = []
     for of in standings.contenders:
         worth = standings.worth.loc[of.name]
-        ends = tables.interval(worth["ci_low"], worth["ci_high"], 2)
+        over = _interval(worth["mean"], worth["ci_low"], worth["ci_high"], 2, signed=True)
         spent = [(page.quantity(of.cost(key)),) for key in COSTS]
-        rows.append(((title(of),), (Number(worth["mean"], 2, True), " ", *ends), (verdict(worth),),
+        rows.append(((title(of),), over, (verdict(worth),),
                      *spent, (str(len(of.seeds)),)))  # fmt: skip
     return Table("The noise output, and what each system costs", header, tuple(rows))
 
@@ -250,7 +252,9 @@ def notes(standings: Standings) -> list[str]:
         "An example counts in a table where every system has a value.",
         "Noise over residual: SI-SDR of the noise estimate minus SI-SDR of what is left of"
         " the mixture when the voice estimate, at its best scale, is taken away. Above 0 the"
-        " noise output earns its place; the verdict is open where the interval holds 0.",
+        " noise output earns its place; the verdict is open where the interval holds 0. Read it"
+        " beside the noise's own score: of a voice estimate that is still the whole mixture nothing"
+        " is left over, and any noise output is better than nothing.",
         "MAC: multiply-accumulate operations, per second of audio. Real-time factor: seconds of"
         " computing per second of audio, one thread. Audio seen: how much in training, over all"
         " epochs.",
@@ -287,8 +291,14 @@ def _mark(row: dict, metric: str) -> tuple:
 def _all_cell(contest: paired.Contest, name: str, metric: str) -> tuple:
     """The mean over all SNRs with its interval."""
     row, places = _cell(contest.means, ALL, name), tables.decimals(metric)
-    ends = tables.interval(row["ci_low"], row["ci_high"], places)
-    return (Number(row["mean"], places), " ", *ends, *([MARK] if row["best"] else []))
+    mean = _interval(row["mean"], row["ci_low"], row["ci_high"], places)
+    return (*mean, *([MARK] if row["best"] else []))
+
+
+def _interval(mean: float, low: float, high: float, places: int, signed: bool = False) -> tuple:
+    """A mean with its interval, where there is one (two groups or more)."""
+    ends = (" ", *tables.interval(low, high, places)) if np.isfinite(low) else ()
+    return (Number(mean, places, signed), *ends)
 
 
 def _difference(pairs: pandas.DataFrame, level: str, a: str, b: str, metric: str) -> tuple:
@@ -300,7 +310,7 @@ def _difference(pairs: pandas.DataFrame, level: str, a: str, b: str, metric: str
         mean, low, high = -mean, -high, -low
     ahead = a if mean > 0 else b
     sure = [MARK] if row["p_holm"] < paired.ALPHA and row["favours"] == ahead else []
-    return (Number(mean, places, True), " ", *tables.interval(low, high, places), *sure)
+    return (*_interval(mean, low, high, places, signed=True), *sure)
 
 
 def _size(contest: paired.Contest) -> str:

@@ -348,6 +348,8 @@ def test_one_group(here, monkeypatch):
     place = run(monkeypatch)
     summary = (place / "summary.md").read_text()
     assert "30 examples in 1 group; too few groups" in summary
+    assert "nan" not in summary
+    assert "– –" not in summary
     assert not pandas.read_csv(place / "means.csv")["best"].any()
 
 
@@ -361,6 +363,15 @@ def test_whether_the_noise_output_earns_its_place(here, monkeypatch, gain, said)
     line = next(line for line in (place / "summary.md").read_text().splitlines()
                 if line.startswith("| ant |"))  # fmt: skip
     assert f"| {said} |" in line
+
+
+def test_a_noise_output_without_a_residual(here, monkeypatch):
+    """Where the voice estimate is the mixture, nothing is left over to compare with."""
+    make_scored("mixture", scores=lambda table: table.assign(si_sdr_vs_residual=np.nan))
+    place = run(monkeypatch)
+    line = next(line for line in (place / "summary.md").read_text().splitlines()
+                if line.startswith("| mixture |"))  # fmt: skip
+    assert "| – | – | 1.23 M |" in line
 
 
 def test_a_model_that_cannot_be_loaded_is_compared_but_not_heard(here, monkeypatch):
