@@ -62,14 +62,18 @@ def stand(found: list[Contender]) -> Standings:
     contests, not_compared = {}, []
     for source, name in itertools.product(SOURCES, names):
         values = contenders.scores_of(found, source, name)
-        if not np.isfinite(values).any(axis=None):
+        scored = np.isfinite(values)
+        if not scored.any(axis=None):
             continue  # a metric that is not for this source
-        if not np.isfinite(values).all(axis=1).any():
+        # who has no value at all (artifacts of a mixture) must not take the table from the others
+        without = list(values.columns[~scored.any()])
+        if not scored.drop(columns=without).all(axis=1).any():
             not_compared.append((source, name))
             continue
         values[MIX] = contenders.mixture_scores(found, source, name)
+        taking_part = [of for of in rivals if of not in without]
         contests[source, name] = paired.contest(
-            values.loc[voices.index], groups, labels, rivals, [MIX], SEED
+            values.loc[voices.index], groups, labels, taking_part, [MIX, *without], SEED
         )
     if not contests:
         raise UserError("there is no metric in which all experiments scored a same example; left"
@@ -80,7 +84,8 @@ def stand(found: list[Contender]) -> Standings:
 
 def _mean(contests: dict, name: str, metric: str) -> float:
     contest = contests.get((SOURCES[0], metric))
-    return np.nan if contest is None else _cell(contest.means, ALL, name)["mean"]
+    mean = np.nan if contest is None else _cell(contest.means, ALL, name)["mean"]
+    return -np.inf if np.isnan(mean) else mean
 
 
 def _worth(found: list[Contender], groups: pandas.Series) -> pandas.DataFrame:
@@ -152,7 +157,7 @@ def differences(standings: Standings, source: str, metric: str) -> Table | None:
     if contest.pairs.empty:
         return None
     overall = contest.means[contest.means["snr_db"] == ALL].set_index("system")["mean"]
-    ranked = sorted(standings.rivals, key=lambda name: -overall[name])
+    ranked = sorted({*contest.pairs["a"], *contest.pairs["b"]}, key=lambda name: -overall[name])
     levels = list(dict.fromkeys(contest.means["snr_db"]))
     rows = tuple(
         ((name,), *(_difference(contest.pairs, level, name, ranked[0], metric) for level in levels))
@@ -249,7 +254,8 @@ def notes(standings: Standings) -> list[str]:
         *tables.interval_notes(contest.means),
         "Differences are paired: both systems on the same examples, the same draws of groups for"
         " both. They can be sure where the intervals of two means overlap.",
-        "An example counts in a table where every system has a value.",
+        "An example counts in a table where every system has a value; a system that has none at"
+        " all in a metric stands there without one.",
         "Noise over residual: SI-SDR of the noise estimate minus SI-SDR of what is left of"
         " the mixture when the voice estimate, at its best scale, is taken away. Above 0 the"
         " noise output earns its place; the verdict is open where the interval holds 0. Read it"

@@ -321,11 +321,15 @@ def test_scores_that_failed(here, monkeypatch):
     def fail_all(table):
         return table.assign(stoi=np.nan, failed="stoi: too short")
 
+    def fail_half(table, half):
+        found = table["id"].isin(sorted(set(table["id"]))[half::2])
+        return table.assign(snr=np.where(found, 5.0, np.nan), snr_mix=0.0, snr_imp=np.nan)
+
     def no_mixture(table):
         return table.assign(**{"si_sar": 5.0, "si_sar_mix": np.inf, "si_sar_imp": np.nan})
 
-    make_scored("ant", scores=lambda table: no_mixture(fail(table)))
-    make_scored("bee", 8.0, scores=lambda table: no_mixture(fail_all(table)))
+    make_scored("ant", scores=lambda table: fail_half(no_mixture(fail(table)), 0))
+    make_scored("bee", 8.0, scores=lambda table: fail_half(no_mixture(fail_all(table)), 1))
     place = run(monkeypatch)
     means = pandas.read_csv(place / "means.csv", dtype={"snr_db": str})
     overall = means[means["snr_db"] == ALL].set_index(["metric", "source", "system"])
@@ -337,7 +341,10 @@ def test_scores_that_failed(here, monkeypatch):
     assert "28 examples in 14 groups (2 left out)" in (place / "summary.md").read_text()
     assert counts["voice", standings.MIX] == ROWS - 2
     text = (place / "index.html").read_text()
-    assert "no example has a value for every system: voice STOI." in text
+    assert "no example has a value for every system: voice SNR (dB), noise SNR (dB)." in text
+    assert overall["n"]["stoi", "voice", "ant"] == ROWS
+    assert overall["n"]["stoi", "voice", "bee"] == 0
+    assert "STOI, difference" not in (place / "summary.md").read_text()
     assert "bee, voice: stoi: too short" in text
     check_page(place)
 
