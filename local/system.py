@@ -181,7 +181,9 @@ class System(AsteroidSystem):
         What the first process measures is so for all, whose rates would otherwise differ.
         """
         limits = self.config["trainer"]
-        shares = [self.global_step / (limits["max_epochs"] * self._steps_per_epoch())]
+        # Lightning counts a step only after the hook in which the schedule moves
+        steps = limits["max_epochs"] * self._steps_per_epoch()
+        shares = [(self.global_step + 1) / steps]
         for callback in self.trainer.callbacks:
             if isinstance(callback, pl.callbacks.Timer) and limits["max_time"]:
                 elapsed = callback.time_elapsed("train")
