@@ -124,8 +124,8 @@ def windowed(
             yield out[..., :given]
             before = out[..., given : given + fade // 2 * 2].clone()
             seam += body
-            held = held[..., seam - context - origin :].clone()
-            origin = seam - context
+            start = max(0, seam - context)
+            held, origin = held[..., start - origin :].clone(), start
     if held is not None:
         yield process_to(None)
 
