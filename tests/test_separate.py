@@ -2,7 +2,6 @@
 
 import io
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -369,45 +368,50 @@ def test_help_loads_nothing_heavy():
 PROGRAM = [sys.executable, "-m", "local.separate", "--model=mixture"]
 
 
-def silence(path, minutes):
+def hiss(path, minutes):
     with soundfile.SoundFile(path, "w", 16000, 1, "PCM_16") as file:
         for _ in range(minutes):
             file.write(np.random.default_rng(0).uniform(-0.1, 0.1, 60 * 16000))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_killed_run_leaves_whole_files_and_continues(number, tmp_path):
-    silence(tmp_path / "1.wav", 1)
-    silence(tmp_path / "2.wav", 60)
-    command = [*PROGRAM, str(tmp_path), "--skip-existing"]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
+def test_a_killed_run_leaves_whole_files_and_continues(number, tmp_path, monkeypatch, capsys):
+    hiss(tmp_path / "1.wav", 1)
+    hiss(tmp_path / "2.wav", 30)
+    words = [str(tmp_path), "--skip-existing"]
+    process = subprocess.Popen([*PROGRAM, *words], cwd=ROOT, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
     while not (tmp_path / "1_noise.wav").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(number)
     process.wait()
     assert process.returncode in (-number, 128 + number)
-    expected = ["1.wav", "1_noise.wav", "1_voice.wav", "2.wav"]
-    assert [name for name in files(tmp_path) if number != signal.SIGKILL or name[0] != "."] == (
-        expected
-    )
-    assert all(soundfile.info(tmp_path / f"1_{name}.wav").frames for name in ("voice", "noise"))
-    silence(tmp_path / "2.wav", 1)
-    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert again.returncode == 0
-    assert "1 of 2 recordings were separated before" in again.stderr
+    left = files(tmp_path)
+    if number == signal.SIGKILL:  # what no program can clean up after is hidden
+        left = [name for name in left if not name.startswith(".")]
+    assert left == ["1.wav", "1_noise.wav", "1_voice.wav", "2.wav"]
+    assert read(tmp_path / "1_noise.wav").shape == read(tmp_path / "1.wav").shape
+    hiss(tmp_path / "2.wav", 1)
+    monkeypatch.setattr(sys, "argv", ["winnow", "--model=mixture", *words])
+    with pytest.raises(SystemExit, match="0"):
+        separate.main()
+    assert "1 of 2 recordings were separated before" in capsys.readouterr().err
     assert (tmp_path / "2_voice.wav").exists()
 
 
 @pytest.mark.slow
 def test_an_hour_takes_no_more_memory_than_a_minute(tmp_path):
+    code = (
+        "import resource, sys\nfrom local import separate\ntry:\n    separate.main()\nfinally:\n"
+        "    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"  # KiB on Linux
+    )
     peaks = []
     for minutes in (1, 60):
-        silence(tmp_path / f"{minutes}.wav", minutes)
-        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-        subprocess.run([*PROGRAM, str(tmp_path / f"{minutes}.wav")], cwd=ROOT, check=True)
-        peaks.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-        assert peaks[-1] > before or minutes > 1
-    assert (peaks[1] - peaks[0]) * 1024 < 0.3e9
+        hiss(tmp_path / f"{minutes}.wav", minutes)
+        command = [sys.executable, "-c", code, "--model=mixture", str(tmp_path / f"{minutes}.wav")]
+        process = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert process.returncode == 0
+        peaks.append(1024 * int(process.stdout))
+    assert peaks[1] - peaks[0] < 0.3e9
     assert soundfile.info(tmp_path / "60_voice.wav").frames == 3600 * 16000
