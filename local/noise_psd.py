@@ -42,7 +42,8 @@ def centred_minimum(
 
     smoothing = 0.85 ** (hop / 0.008)
     frames = power.detach().double().cpu().numpy()
-    state = smoothing * frames[..., :1]  # as if the first frame had been there for ever
+    # as if there had always been what is there at first: one frame alone would often be a minimum
+    state = smoothing * frames[..., : round(1 / (1 - smoothing))].mean(-1, keepdims=True)
     smooth, _ = lfilter([1 - smoothing], [1, -smoothing], frames, zi=state)
     width = 2 * round(reach / hop) + 1
     least = minimum_filter1d(smooth, width, mode="nearest")

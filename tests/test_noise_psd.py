@@ -36,6 +36,13 @@ def test_the_level_of_white_noise(name, level):
     assert level_db(found, 2, 6) == pytest.approx(0, abs=0.5)
 
 
+@pytest.mark.parametrize("name", ["first_frames", "centred_minimum"])
+def test_the_level_is_right_from_the_start(name):
+    power = torch.cat([powers(white(1, seed=seed)) for seed in range(20)])  # of 20 recordings
+    found = ESTIMATORS[name](power.reshape(20, -1, power.shape[-1]), 128 / RATE)
+    assert level_db(found, 0, 0.1) == pytest.approx(0, abs=0.7)
+
+
 @pytest.mark.parametrize(("window", "hop"), [(512, 256), (1024, 256), (512, 64)])
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_the_level_of_white_noise_in_other_frames(name, window, hop):
