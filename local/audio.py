@@ -4,6 +4,7 @@ soundfile reads and writes everything. An array has shape (time,) and is float32
 is 1, so a 16-bit sample is an integer over 32768, and reading and writing again keeps it.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import soundfile
 from local.errors import UserError
 from local.experiment import replace
 
-BITS = {"PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 KAISER_BEST = {
     "resampling_method": "sinc_interp_kaiser",
     "lowpass_filter_width": 64,
@@ -21,6 +22,7 @@ KAISER_BEST = {
 }
 """A Kaiser-windowed sinc of 64 zero crossings (resampy's "kaiser_best"): flat to 0.85 of the
 lower Nyquist frequency within -98 dB, where torchaudio's default of 6 crossings is 16 dB off."""
+LARGEST_TABLE = 2**22  # weights of that filter for all phases, beyond which they are not tabulated
 
 
 def read(
@@ -46,7 +48,7 @@ def read(
             file.seek(min(start, file.frames))
             samples, rate = file.read(frames, dtype="float32", always_2d=True), file.samplerate
     except (OSError, soundfile.LibsndfileError) as error:
-        raise UserError(f"{path}: {_fault(path, error)}") from None
+        raise UserError(f"{path}: {fault(path, error)}") from None
     count = samples.shape[1]
     if channel is None and count > 1:
         raise UserError(f"{path}: expected 1 channel, found {count}; choose one of them")
@@ -73,7 +75,7 @@ def write(path: Path | str, samples: np.ndarray, rate: int, subtype: str = "PCM_
     path = Path(path)
     try:
         if subtype in BITS:
-            samples = _quantise(np.asarray(samples), BITS[subtype])
+            samples = quantise(np.asarray(samples), BITS[subtype])
         with replace(path) as temporary:
             soundfile.write(temporary, samples, rate, subtype, format=path.suffix[1:].upper())
     except (OSError, ValueError, soundfile.LibsndfileError) as error:
@@ -84,7 +86,8 @@ def resample(x, rate_from: int, rate_to: int):
     """Another sample rate for the same sound (torchaudio, ``KAISER_BEST``).
 
     The filter is tabulated for each phase of the ratio in lowest terms: 44100 to 16000 Hz are
-    160 phases; a ratio of large coprime numbers is slow.
+    160 phases. Where large coprime numbers would make the table too large, each weight is computed
+    where it is needed, which is slower.
 
     Args:
         x: tensor or numpy array (..., time), of a floating type, which stays.
@@ -98,13 +101,57 @@ def resample(x, rate_from: int, rate_to: int):
     import torch
     from torchaudio.functional import resample as sinc
 
-    if isinstance(x, torch.Tensor):
-        return sinc(x, rate_from, rate_to, **KAISER_BEST)
-    return sinc(torch.from_numpy(x), rate_from, rate_to, **KAISER_BEST).numpy()
+    step_from, step_to = lowest_terms(rate_from, rate_to)
+    small = step_to * (2 * reach(rate_from, rate_to) + step_from) <= LARGEST_TABLE
+    tensor = torch.as_tensor(x)
+    if small:
+        y = sinc(tensor, rate_from, rate_to, **KAISER_BEST)
+    else:
+        y = _interpolate(tensor, step_from, step_to)
+    return y if isinstance(x, torch.Tensor) else y.numpy()
 
 
-def _quantise(samples: np.ndarray, bits: int) -> np.ndarray:
-    """Floats to integers of so many bits, in the upper bits of what soundfile takes."""
+def lowest_terms(rate_from: int, rate_to: int) -> tuple[int, int]:
+    """So many samples at one rate last as long as so many at the other, and no fewer do."""
+    common = math.gcd(rate_from, rate_to)
+    return rate_from // common, rate_to // common
+
+
+def reach(rate_from: int, rate_to: int) -> int:
+    """Samples at ``rate_from`` on either side on which a sample at ``rate_to`` depends."""
+    bandwidth = min(1.0, rate_to / rate_from) * KAISER_BEST["rolloff"]
+    return math.ceil(KAISER_BEST["lowpass_filter_width"] / bandwidth)
+
+
+def _interpolate(x, step_from: int, step_to: int):
+    """What torchaudio computes, without its table; ``x`` is a tensor (..., time)."""
+    import torch
+
+    width, beta = KAISER_BEST["lowpass_filter_width"], KAISER_BEST["beta"]
+    bandwidth = min(1.0, step_to / step_from) * KAISER_BEST["rolloff"]
+    side = reach(step_from, step_to)
+    taps = torch.arange(-side, side + 1)
+    padded = torch.nn.functional.pad(x, (side, side + 1))
+    parts = []
+    for positions in torch.arange(-(-x.shape[-1] * step_to // step_from)).split(2**20 // len(taps)):
+        nearest = positions * step_from // step_to  # in whole numbers: exact in any long file
+        phase = (positions * step_from % step_to).double() / step_to
+        crossings = ((taps - phase.unsqueeze(1)) * bandwidth).clamp(-width, width)
+        window = torch.i0(beta * (1 - (crossings / width) ** 2).sqrt()) / torch.i0(
+            torch.tensor(beta, dtype=torch.float64)
+        )
+        weights = (torch.sinc(crossings) * window * bandwidth).to(x)
+        samples = padded[..., (nearest.unsqueeze(1) + side + taps).to(x.device)]
+        parts.append((samples * weights).sum(-1))
+    return torch.cat(parts, -1)
+
+
+def quantise(samples: np.ndarray, bits: int) -> np.ndarray:
+    """Floats to integers of so many bits, in the upper bits of what soundfile takes.
+
+    Raises:
+        ValueError: NaN.
+    """
     if np.isnan(samples).any():
         raise ValueError("the samples hold NaN")
     full = 2 ** (bits - 1)
@@ -114,7 +161,7 @@ def _quantise(samples: np.ndarray, bits: int) -> np.ndarray:
     return steps.astype(np.int32) << (32 - bits)
 
 
-def _fault(path: Path | str, error: Exception) -> str:
+def fault(path: Path | str, error: Exception) -> str:
     """What is wrong with a file, in words; libsndfile calls most of it a "System error"."""
     if not Path(path).exists():
         return "not there"

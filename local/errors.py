@@ -30,13 +30,15 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}{hint}")
 
 
-def guard(main: Callable[[], None]) -> None:
+def guard(main: Callable[[], None], program: str | None = None) -> None:
     """Run a program's ``main``: a UserError ends it with one line and exit code 2.
+
+    The line begins with the program's name, that of its file unless another is given.
 
     An interruption (Ctrl-C) ends it with exit code 130, as shells expect. Everything
     else is a fault of winnow itself and keeps its traceback.
     """
-    program = f"winnow {os.path.splitext(os.path.basename(sys.argv[0]))[0]}"
+    program = program or f"winnow {os.path.splitext(os.path.basename(sys.argv[0]))[0]}"
     try:
         main()
     except UserError as error:

@@ -1,0 +1,243 @@
+"""Separate recordings: the voice and the noise of each, as files or as arrays.
+
+    winnow noisy.wav                    # noisy_voice.wav and noisy_noise.wav
+    winnow FOLDER --out DIR             # all recordings below FOLDER, to the same places below DIR
+    winnow - <noisy.wav >voice.wav      # standard input to standard output
+    winnow noisy.wav --remix 0 -12      # noisy_remix.wav, with the noise 12 dB lower
+    winnow --stream                     # live: samples in, samples out, with a small delay
+    winnow export --help                # a model for use without winnow
+
+From Python::
+
+    from local.separate import separate
+
+    estimates = separate(mix, rate)     # {"voice": ..., "noise": ...}, like mix
+
+This file imports what is heavy where it is used: ``winnow --help`` answers at once.
+"""
+
+import argparse
+import contextlib
+import math
+import os
+import signal
+import sys
+from pathlib import Path
+
+from local import SOURCES
+from local.errors import Parser, UserError, guard
+
+REMIX = "remix"
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def separate(mix, rate: int, model=None, device: str = "auto") -> dict:
+    """Voice and noise of a recording, as the program estimates them.
+
+    Args:
+        mix: numpy array or tensor of a floating type, (time,) or (channel, time); each channel
+            is separated by itself.
+        rate: Hz, any from 1000 to 768000.
+        model: what ``--model`` takes, or, to load it only once, what
+            ``local.pretrained.open_model`` returned; None: the default model.
+        device: auto, cpu, cuda or mps.
+
+    Returns:
+        ``{"voice": ..., "noise": ...}``, each of the kind, shape, type and device of ``mix``, at
+        its rate and at the level that the model gives it; beyond full scale it is not clipped.
+
+    Raises:
+        UserError: not such an array, no samples, samples that are not finite, no such model or
+            device, another rate.
+    """
+    import torch
+
+    from local import chunks, pretrained
+    from local.recordings import HIGHEST_RATE, LOWEST_RATE
+
+    signal_ = torch.as_tensor(mix)
+    if signal_.dim() not in (1, 2) or not signal_.is_floating_point() or not signal_.numel():
+        raise UserError("expected floating-point samples (time,) or (channel, time), at least one;"
+                        f" found {signal_.dtype} {tuple(signal_.shape)}")  # fmt: skip
+    if rate != int(rate) or not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise UserError(f"expected a rate from {LOWEST_RATE} to {HIGHEST_RATE} Hz, found {rate!r}")
+    if not isinstance(model, torch.nn.Module):
+        model = pretrained.open_model(model)
+    model.to(choose_device(device))
+    rows = signal_.detach().reshape(-1, signal_.shape[-1]).float().cpu()
+    pieces = chunks.separated(model, lambda: rows.split(chunks.RESAMPLED, -1), int(rate))
+    estimates = torch.cat(list(pieces), -1).reshape(len(SOURCES), *signal_.shape)
+    estimates = estimates.to(signal_)
+    if not isinstance(mix, torch.Tensor):
+        estimates = estimates.numpy()
+    return dict(zip(SOURCES, estimates, strict=True))
+
+
+def choose_device(name: str):
+    """The torch device of a name; ``auto``: a CUDA device where there is one, else the CPU.
+
+    Raises:
+        UserError: it is not here.
+    """
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    here = {"cpu": True, "cuda": torch.cuda.is_available(),
+            "mps": torch.backends.mps.is_available()}  # fmt: skip
+    if not here.get(name, False):
+        raise UserError(f"--device {name}: there is none here; found"
+                        f" {', '.join(device for device in here if here[device])}")  # fmt: skip
+    return torch.device(name)
+
+
+def main() -> None:
+    """Separate what the command line names: the console script ``winnow``."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        guard(_main, "winnow")
+    except BrokenPipeError:  # whoever read standard output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+
+
+def _terminate(number, frame):
+    raise SystemExit(128 + number)  # so that temporary files are removed
+
+
+def _main() -> None:
+    if sys.argv[1:2] == ["export"]:
+        from local import export
+
+        del sys.argv[1]
+        return export.main()
+    args = _parse()
+    if args.stream:
+        from local import live
+
+        return live.main(args)
+    from local import batch
+
+    raise SystemExit(batch.run(args))
+
+
+def _parse() -> argparse.Namespace:
+    parser = Parser(
+        prog="winnow",
+        usage="winnow INPUT... [options] | winnow --stream [options] | winnow export [options]",
+        description=__doc__.partition("\n\nFrom Python")[0],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    # fmt: off
+    add("inputs", nargs="*", metavar="INPUT",
+        help="a file of any format that soundfile reads, a folder (searched recursively), a"
+             " pattern in quotes, or - for standard input (wav or the like, or see --pcm)")
+    add("--model", metavar="NAME|DIR|FILE",
+        help="a recipe with weights in it or with nothing to train, the folder of an experiment, or"
+             " its best_model.pth; default: the model that ships with winnow")
+    add("--out", type=Path, metavar="DIR", help="where the outputs go; default: beside the inputs")
+    add("--sources", type=_sources, metavar="LIST",
+        help=f"which outputs, with commas between; default {','.join(SOURCES)}; on standard output"
+             f" one of them, default {SOURCES[0]}")
+    add("--remix", nargs=2, type=_decibels, metavar=("VOICE_DB", "NOISE_DB"),
+        help="one output instead, <name>_remix, with both at new levels")
+    add("--attenuation-limit", type=_attenuation, metavar="DB",
+        help="leave noise in the voice, so much lower: voice + noise * 10^(-DB/20); the output"
+             " noise lacks what the voice keeps")
+    add("--mono", action="store_true", help="the mean of the channels, not each of them by itself")
+    add("--format", type=str.upper, metavar="NAME",
+        help="of the outputs: wav, flac, ogg, mp3, ...; default: that of the input")
+    add("--subtype", type=str.upper, metavar="NAME",
+        help="of the outputs: PCM_16, PCM_24, FLOAT, ...; default: that of the input, or the usual"
+             " one of --format")
+    add("--rate", type=_rate, metavar="HZ",
+        help="of the outputs; default: that of the input")
+    add("--pcm", type=_pcm, metavar="FORMAT[:RATE[:CHANNELS]]",
+        help="standard input is samples without a header, and standard output too: s16le, s24le,"
+             " s32le or f32le; default rate: the model's, 1 channel")
+    add("--device", default="auto", choices=DEVICES,
+        help="where to compute; auto: cuda where there is one, else cpu")
+    add("--overwrite", action="store_true", help="write outputs that are there already again")
+    add("--skip-existing", action="store_true",
+        help="leave out recordings whose outputs are there: goes on after an interruption")
+    add("--stream", action="store_true",
+        help="samples from standard input to standard output while they come, with a model that"
+             " looks back only; --pcm says which samples")
+    # fmt: on
+    args = parser.parse_args()
+    _check(args)
+    return args
+
+
+def _check(args: argparse.Namespace) -> None:
+    """What argparse cannot say.
+
+    Raises:
+        UserError: options that do not go together.
+    """
+    if args.stream:
+        if args.inputs not in ([], ["-"]):
+            raise UserError("--stream reads standard input; leave out the INPUT")
+        return
+    if not args.inputs:
+        raise UserError("expected an INPUT: a recording, a folder, or - ; winnow --help says more")
+    from_stdin = "-" in args.inputs
+    if from_stdin and len(args.inputs) > 1:
+        raise UserError("- (standard input) goes with no other INPUT")
+    if args.pcm and not from_stdin:
+        raise UserError("--pcm is for standard input: the INPUT -, or --stream")
+    if args.overwrite and args.skip_existing:
+        raise UserError("--overwrite and --skip-existing exclude each other")
+    if args.remix and (args.sources or args.attenuation_limit is not None):
+        raise UserError("--remix goes without --sources and --attenuation-limit")
+    if args.sources is None:
+        args.sources = SOURCES[:1] if from_stdin and args.out is None else SOURCES
+    elif from_stdin and args.out is None and len(args.sources) > 1:
+        raise UserError("standard output takes one of --sources; --out DIR takes both")
+
+
+def _sources(text: str) -> tuple[str, ...]:
+    names = text.split(",")
+    if not set(names) <= set(SOURCES):
+        raise argparse.ArgumentTypeError(f"expected {' or '.join(SOURCES)}, found {text!r}")
+    return tuple(source for source in SOURCES if source in names)
+
+
+def _decibels(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if math.isfinite(float(text)):
+            return float(text)
+    raise argparse.ArgumentTypeError(f"expected a number of dB, found {text!r}")
+
+
+def _attenuation(text: str) -> float:
+    value = _decibels(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected dB from 0, found {text!r}")
+    return value
+
+
+def _rate(text: str) -> int:
+    from local.recordings import HIGHEST_RATE, LOWEST_RATE
+
+    if not (text.isdecimal() and LOWEST_RATE <= int(text) <= HIGHEST_RATE):
+        raise argparse.ArgumentTypeError(
+            f"expected {LOWEST_RATE} to {HIGHEST_RATE} Hz, found {text!r}"
+        )
+    return int(text)
+
+
+def _pcm(text: str):
+    from local.recordings import Pcm
+
+    try:
+        return Pcm.parse(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected FORMAT[:RATE[:CHANNELS]] such as s16le:48000:2, found {text!r}"
+        ) from None
+
+
+if __name__ == "__main__":
+    main()
