@@ -28,7 +28,8 @@ class FastPReLU(nn.PReLU):
     def forward(self, x):
         """(batch, channel, *) -> the same shape."""
         plain = x.device.type == "cpu" and x.dtype == self.weight.dtype == torch.float32
-        if not plain or self.num_parameters != 1 or torch.is_autocast_enabled("cpu"):
+        plain = plain and self.num_parameters == 1 and not torch.is_autocast_enabled("cpu")
+        if not plain or not torch.is_grad_enabled():  # without a gradient it can be exported
             return super().forward(x)
         return _PReLU.apply(x, self.weight)
 

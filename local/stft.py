@@ -81,30 +81,29 @@ class STFT(nn.Module):
     def convolved(self, signal: torch.Tensor) -> torch.Tensor:
         """``parts`` by a convolution."""
         basis = np.fft.rfft(np.eye(self.fft)).T
-        kernels = self._like(np.concatenate((basis.real, basis.imag)), signal) * self.taper
+        kernels = self._kernels(np.concatenate((basis.real, basis.imag)), signal)
         # the last hop - 1 zeros make a frame of what is left, as in forward
         padded = F.pad(signal, (self.fft // 2, self.fft // 2 + self.hop - 1)).unsqueeze(1)
-        spectrum = F.conv1d(padded, kernels.unsqueeze(1), stride=self.hop)
-        return spectrum.unflatten(1, (2, self.frequencies))
+        spectrum = F.conv1d(padded, kernels, stride=self.hop)
+        return spectrum.reshape(spectrum.shape[0], 2, self.frequencies, -1)
 
     def deconvolved(self, parts: torch.Tensor, length: int) -> torch.Tensor:
         """``inverse_parts`` by a transposed convolution."""
         eye = np.eye(self.frequencies)
         basis = np.fft.irfft(np.concatenate((eye, 1j * eye)), self.fft)
-        kernels = self._like(basis, parts) * self.taper
-        kept = slice(self.fft // 2, self.fft // 2 + length)
-        sums = F.conv_transpose1d(parts.flatten(1, 2), kernels.unsqueeze(1), stride=self.hop)
+        sums = F.conv_transpose1d(parts.flatten(1, 2), self._kernels(basis, parts), stride=self.hop)
+        taper = self._kernels(np.ones((1, self.fft)), parts)
         ones = torch.ones_like(parts[:1, 0, :1])
-        squares = self.taper.square().expand(1, 1, -1)
-        weight = F.conv_transpose1d(ones, squares, stride=self.hop)
+        weight = F.conv_transpose1d(ones, taper.square(), stride=self.hop)
+        kept = slice(self.fft // 2, self.fft // 2 + length)
         return sums[:, 0, kept] / weight[0, :, kept]
+
+    def _kernels(self, basis: np.ndarray, like: torch.Tensor) -> torch.Tensor:
+        """(channel, 1, fft): a basis under the window; from numpy, for a constant is exported."""
+        return torch.from_numpy(basis * self.taper.cpu().numpy()).to(like).unsqueeze(1)
 
     @property
     def taper(self) -> torch.Tensor:
         """The window with the zeros around it that a frame of ``fft`` samples has."""
         left = (self.fft - len(self.window)) // 2
         return F.pad(self.window, (left, self.fft - len(self.window) - left))
-
-    @staticmethod
-    def _like(array: np.ndarray, tensor: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(array).to(tensor)
