@@ -105,7 +105,7 @@ def resample(x, rate_from: int, rate_to: int):
     small = step_to * (2 * reach(rate_from, rate_to) + step_from) <= LARGEST_TABLE
     tensor = torch.as_tensor(x)
     if small:
-        y = sinc(tensor, rate_from, rate_to, **KAISER_BEST)
+        y = sinc(tensor.contiguous(), rate_from, rate_to, **KAISER_BEST)
     else:
         y = _interpolate(tensor, step_from, step_to)
     return y if isinstance(x, torch.Tensor) else y.numpy()

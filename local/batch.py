@@ -62,6 +62,7 @@ def _separate(job: plan.Job, separator, args: argparse.Namespace) -> None:
     raw = args.pcm.options(separator.sample_rate) if args.pcm else None
     with recordings.Recording(job.source, args.mono, raw) as recording:
         form = recordings.Format.of(recording, args.format, args.subtype, args.rate)
+        form.check(recording.channels)
         frames = -(-recording.frames * form.rate // recording.rate)
         paths = list(job.outputs.values())
         folder = None if str(paths[0]) == "-" else paths[0].parent
@@ -73,7 +74,7 @@ def _separate(job: plan.Job, separator, args: argparse.Namespace) -> None:
             gain = 1.0
             if spool.peak > form.limit:
                 gain = 1 / spool.peak
-                say(f"{job.source}: {20 * math.log10(gain):.1f} dB on all its outputs,"
+                say(f"{job.source}: {20 * math.log10(gain):.2f} dB on all its outputs,"
                     f" which would clip in {form.subtype}")  # fmt: skip
             recordings.write(spool, paths, form, recording.tags, gain)
 
@@ -131,6 +132,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, torch.OutOfMemoryError):
         return "does not fit into the memory of the device; try --device cpu"
     if isinstance(error, OSError):
-        where = f" {error.filename}" if error.filename else ""
+        where = f": {error.filename}" if error.filename else ""
         return f"cannot be written ({error.strerror or error}{where})"
     return str(error)

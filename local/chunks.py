@@ -17,7 +17,7 @@ UNIT = 2**13 * 5  # samples, 2.56 s at 16 kHz: windows start on its multiples, w
 # divides, so that a network's frames lie where they lie in the whole recording
 BODY, CONTEXT = 16, 1  # units of a window that are used, and on each side of them
 FADE = 1600  # samples, 0.1 s at 16 kHz, over which one window passes into the next
-RESAMPLED = 2**20  # samples, at least, that are resampled at once
+RESAMPLED = 2**18  # samples, at least, that are resampled at once
 
 
 def separated(
@@ -124,8 +124,8 @@ def windowed(
             yield out[..., :given]
             before = out[..., given : given + fade // 2 * 2].clone()
             seam += body
-            held = held[..., seam - context - origin :].clone()
-            origin = seam - context
+            start = max(0, seam - context)
+            held, origin = held[..., start - origin :].clone(), start
     if held is not None:
         yield process_to(None)
 

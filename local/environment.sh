@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Sourced by run.sh: PYTHON, an interpreter whose packages are those that setup.cfg pins.
+# Sourced by run.sh and separate.sh: PYTHON, an interpreter whose packages are those that setup.cfg pins.
 #
-# .venv/winnow/ holds what run.sh knows of .venv: `pins`, what it was made from, written when it
+# .venv/winnow/ holds what is known of .venv: `pins`, what it was made from, written when it
 # is whole; `extra-NAME`, the same for every extra in it; `lock`, a link whose target is the
 # process that is installing; `install.log`, pip's complaints. A .venv without valid `pins` is
 # made again from nothing, so no run trusts what a failed or interrupted one left.
@@ -164,7 +164,7 @@ lock() {
       rm -f "$STATE/lock" # it was killed
       continue
     fi
-    [[ -n $told ]] || say "another ./run.sh (process $owner) installs .venv; waiting for it"
+    [[ -n $told ]] || say "another run (process $owner) installs .venv; waiting for it"
     told=yes
     sleep 1
   done
@@ -206,5 +206,11 @@ elif other:
 
 # say TEXT
 say() {
-  printf 'run.sh: %s\n' "$1" >&2
+  printf '%s: %s\n' "${0##*/}" "$1" >&2
+}
+
+# fail TEXT: end with one line and exit code 2
+fail() {
+  say "$1"
+  exit 2
 }

@@ -6,12 +6,6 @@
 GIVEN=() VALUES=() # options as the table or conf.yml spells them, and their values
 NO_VALUE=$'\n'     # nobody types that
 
-# fail TEXT: end with one line and exit code 2
-fail() {
-  printf 'run.sh: %s\n' "$1" >&2
-  exit 2
-}
-
 # read_options WORD...: sets the variables that run.sh names where it calls this
 read_options() {
   local word name value

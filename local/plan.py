@@ -52,6 +52,8 @@ def jobs(
     Raises:
         UserError: nothing there, or two recordings with the same output.
     """
+    if out is not None and out.exists() and not out.is_dir():
+        raise UserError(f"--out {out}: expected a folder, found a file")
     found: dict[Path, Path] = {}  # recording -> the folder that its place below ``out`` is below
     for word in words:
         for path, top in _expand(word, out):

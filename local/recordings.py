@@ -91,7 +91,7 @@ class Recording:
                 self.rate, self.frames = file.samplerate, file.frames
                 self.channels = 1 if mono else file.channels
                 self.format, self.subtype, self.endian = file.format, file.subtype, file.endian
-                self.tags = file.copy_metadata()
+                self.tags = {name: text for name, text in file.copy_metadata().items() if text}
             self._check()
         except UserError:
             self.close()
@@ -175,6 +175,27 @@ class Format(NamedTuple):
                             + "; choose another with --format (wav takes everything)")  # fmt: skip
         return cls(format, subtype, endian, rate or recording.rate)
 
+    def check(self, channels: int) -> None:
+        """Whether it takes so many channels, and its rate; better known before hours of work.
+
+        Raises:
+            UserError: it does not.
+        """
+        try:
+            self.open(io.BytesIO(), channels).close()
+        except soundfile.LibsndfileError as error:
+            raise UserError(
+                f"cannot be written as {self.format} {self.subtype} of {channels} channels at"
+                f" {self.rate} Hz ({error.error_string.rstrip('.')}); choose another with --format"
+                " or --rate"
+            ) from None
+
+    def open(self, file, channels: int) -> soundfile.SoundFile:
+        """A binary file, as a sound file to write to."""
+        return soundfile.SoundFile(
+            file, "w", self.rate, channels, self.subtype, self.endian, self.format
+        )
+
     @property
     def limit(self) -> float:
         """The largest magnitude that does not clip; infinite for what is no integer."""
@@ -197,7 +218,7 @@ class Spool:
     def __init__(self, folder: Path, outputs: int, channels: int, frames: int):
         self.shape = outputs, channels, frames
         self.peak = 0.0
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115: close() does
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
 
     def write(self, samples: np.ndarray, channel: int, start: int) -> None:
         """Keep float32 (output, channel, time), from a channel and a sample on."""
@@ -242,7 +263,7 @@ def write(spool: Spool, paths: list, form: Format, tags: dict, gain: float = 1.0
         gain: factor on all samples.
 
     Raises:
-        UserError: the format does not take so many channels, or this rate.
+        UserError: the format does not take it.
         OSError: no place to write to, or no room.
     """
     with contextlib.ExitStack() as finished:
@@ -262,9 +283,7 @@ def _encode(sink: "_Sink", spool: Spool, output: int, form: Format, tags: dict, 
     _, channels, frames = spool.shape
     count = max(1, BLOCK // channels)
     try:
-        with sink, soundfile.SoundFile(
-            sink, "w", form.rate, channels, form.subtype, form.endian, form.format
-        ) as file:  # fmt: skip
+        with sink, form.open(sink, channels) as file:
             _tag(file, tags)
             for start in range(0, frames, count):
                 samples = spool.read(output, start, min(count, frames - start)) * np.float32(gain)
@@ -274,10 +293,7 @@ def _encode(sink: "_Sink", spool: Spool, output: int, form: Format, tags: dict, 
     except (soundfile.LibsndfileError, AssertionError) as error:
         if sink.fault is None:
             reason = getattr(error, "error_string", None) or "not all of it was taken"
-            raise UserError(
-                f"cannot be written as {form.format} {form.subtype} of {channels} channels at"
-                f" {form.rate} Hz ({reason.rstrip('.')}); choose another with --format or --rate"
-            ) from None
+            raise UserError(f"cannot be written as {form.format} ({reason})") from None
     if sink.fault is not None:
         raise sink.fault
 
@@ -314,7 +330,7 @@ def _standard_input():
     """A temporary file that holds all of standard input."""
     if sys.stdin.isatty():
         raise UserError("standard input is a terminal: pipe or redirect a recording into it")
-    spooled = tempfile.NamedTemporaryFile()  # noqa: SIM115: the recording closes it
+    spooled = tempfile.NamedTemporaryFile()  # noqa: SIM115
     shutil.copyfileobj(sys.stdin.buffer, spooled)
     spooled.flush()
     if not spooled.tell():

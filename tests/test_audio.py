@@ -140,6 +140,23 @@ def test_length_and_type(rate_from, rate_to, length):
     np.testing.assert_array_equal(z, y.numpy())
 
 
+@pytest.mark.parametrize(("rate_from", "rate_to"), [*RATES, (3, 2), (2, 3), (191, 160)])
+def test_without_a_table_the_filter_is_the_same(rate_from, rate_to, monkeypatch):
+    x = torch.randn(2, 3, 1001, dtype=torch.float64)
+    expected = audio.resample(x, rate_from, rate_to)
+    monkeypatch.setattr(audio, "LARGEST_TABLE", 0)  # torchaudio: float32 in part
+    torch.testing.assert_close(audio.resample(x, rate_from, rate_to), expected, rtol=0, atol=1e-6)
+
+
+def test_large_coprime_rates_take_no_large_table():
+    x = np.sin(2 * np.pi * 1000 * np.arange(16001) / 16001).astype(np.float32)
+    y = audio.resample(x, 16001, 16000)
+    expected = np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000)
+    assert y.shape == (16000,)
+    assert y.dtype == np.float32
+    assert np.abs(y - expected)[1000:-1000].max() < 1e-4
+
+
 def test_equal_rates_change_nothing():
     x = np.random.default_rng(0).standard_normal(50).astype(np.float32)
     assert audio.resample(x, 44100, 44100) is x

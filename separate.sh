@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# winnow: separate one's own recordings. `./separate.sh noisy.wav` makes the environment where
+# there is none, as run.sh does, then writes noisy_voice.wav and noisy_noise.wav beside it.
+# `./separate.sh --help` shows all that goes behind it.
+set -euo pipefail
+unset CDPATH # it would make cd print and wander
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+PYTHON='' EXTRAS=()
+
+# shellcheck source=local/environment.sh
+source "$ROOT/local/environment.sh"
+
+# extras_of WORD...: what the recipe that --model names and the program `export` need, in EXTRAS
+extras_of() {
+  local word name before=
+  if [[ ${1-} == export ]] && is_extra export; then EXTRAS+=(export); fi
+  for word; do
+    name=
+    case $before$word in
+      --model=*) name=${word#--model=} ;;
+      --model*) [[ -z $before ]] || name=$word ;;
+    esac
+    if [[ $word == --model ]]; then before=--model; else before=; fi
+    if [[ -n $name ]] && is_extra "$name"; then EXTRAS+=("$name"); fi
+  done
+}
+
+extras_of "$@"
+FROM=$PWD
+cd "$ROOT"
+environment # PYTHON
+cd "$FROM"
+# -P: a folder named `local` where the user stands is not ours
+PYTHONPATH=$ROOT exec "$ROOT/$PYTHON" -P -m local.separate "$@"
