@@ -11,6 +11,9 @@ A network that can run live has, beside ``forward``, and looked for by name:
 
 From Python::
 
+    from local.live import Live
+    from local.pretrained import open_model
+
     live = Live(open_model("lstm_complex"))
     for samples in pieces:              # (channel, time), of any length
         estimates = live.push(samples)  # (channel, source, time), what is ready

@@ -39,6 +39,8 @@ def main(args: argparse.Namespace) -> None:
     for name in OF_FILES:
         if getattr(args, name) not in (None, False):
             raise UserError(f"--{name.replace('_', '-')} is for recordings, not for --stream")
+    if sys.stdin.isatty() or sys.stdout.isatty():
+        raise UserError("--stream is from a pipe or file to a pipe or file, not for a terminal")
     torch.set_num_threads(1)  # a step is too small to be shared out
     separator = pretrained.open_model(args.model or pretrained.default("live"))
     separator.to(choose_device("cpu" if args.device == "auto" else args.device))
@@ -68,7 +70,8 @@ def run(separator, source: BinaryIO, sink: BinaryIO, pcm: Pcm, sources=SOURCES[:
         sources: of ``SOURCES``.
 
     Raises:
-        UserError: the network cannot run live, another rate, samples that are not finite.
+        UserError: the network cannot run live, another rate, a wav file, samples that are not
+            finite.
     """
     rate = separator.sample_rate
     if pcm.rate not in (None, rate):
@@ -83,6 +86,9 @@ def run(separator, source: BinaryIO, sink: BinaryIO, pcm: Pcm, sources=SOURCES[:
             data = source.read1(PIECE)
             start = time.perf_counter()
             rest += data
+            if not received and rest.startswith(b"RIFF"):
+                raise UserError("standard input is a wav file, and --stream takes samples without"
+                                " a header: leave out --stream, and give the INPUT -")  # fmt: skip
             whole = len(rest) - len(rest) % pcm.frame_size if data else 0
             samples, rest = decoded(rest[:whole], pcm, rate), rest[whole:]
             received += samples.shape[1]

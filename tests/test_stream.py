@@ -113,6 +113,11 @@ def test_samples_that_are_not_finite_are_refused(separator):
         through(separator, np.full(9, np.nan, "<f4").tobytes(), Pcm("f32le"))
 
 
+def test_a_wav_file_is_refused(separator):
+    with pytest.raises(UserError, match="is a wav file, and --stream takes samples without a head"):
+        through(separator, b"RIFF" + bytes(40), Pcm())
+
+
 def test_options_of_files_are_refused(model, capsys, monkeypatch):
     from local import separate
 
