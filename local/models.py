@@ -74,6 +74,10 @@ class Separator(nn.Module):
         if time < PROBE_SECONDS * self.sample_rate:
             padding = max(0, self.minimum_length() - time)
         estimates = self._run(F.pad(mix, (0, padding)), sources, padding)[..., :time]
+        return self.settled(mix, estimates)
+
+    def settled(self, mix: torch.Tensor, estimates: torch.Tensor) -> torch.Tensor:
+        """What the network made of ``mix``, (batch, source, time), in order and consistent."""
         if self.order != SOURCES:
             estimates = estimates[:, [self.order.index(source) for source in SOURCES]]
         return make_consistent(mix, estimates, self.consistency)

@@ -51,6 +51,11 @@ class Pcm(NamedTuple):
             raise ValueError(text)
         return cls(name, *numbers)
 
+    @property
+    def frame_size(self) -> int:
+        """Bytes of one sample of all channels."""
+        return int(self.name[1:3]) // 8 * self.channels
+
     def options(self, rate: int) -> dict:
         """soundfile's words for it; ``rate`` in Hz where none was given."""
         return {

@@ -113,9 +113,9 @@ def _main() -> None:
         return export.main()
     args = _parse()
     if args.stream:
-        from local import live
+        from local import stream
 
-        return live.main(args)
+        return stream.main(args)
     from local import batch
 
     raise SystemExit(batch.run(args))

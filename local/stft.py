@@ -1,5 +1,6 @@
 """The short-time Fourier transform that recipes share, and its exact inverse."""
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -60,3 +61,49 @@ class STFT(nn.Module):
             self.window.to(spectrum.real.dtype), center=True, length=length,
         )  # fmt: skip
         return signal.reshape(*spectrum.shape[:-2], length)
+
+    def parts(self, signal: torch.Tensor) -> torch.Tensor:
+        """The spectrum in real numbers: (batch, time) -> (batch, 2, frequency, frame).
+
+        Real part first. A network that keeps to these can be exported to ONNX, which has no
+        complex numbers: there the transform is a convolution with its basis.
+        """
+        if torch.onnx.is_in_onnx_export():
+            return self.convolved(signal)
+        return torch.view_as_real(self(signal)).movedim(-1, 1)
+
+    def inverse_parts(self, parts: torch.Tensor, length: int) -> torch.Tensor:
+        """(batch, 2, frequency, frame) -> (batch, length): ``inverse`` of a spectrum's parts."""
+        if torch.onnx.is_in_onnx_export():
+            return self.deconvolved(parts, length)
+        return self.inverse(torch.complex(*parts.unbind(1)), length)
+
+    def convolved(self, signal: torch.Tensor) -> torch.Tensor:
+        """``parts`` by a convolution."""
+        basis = np.fft.rfft(np.eye(self.fft)).T
+        kernels = self._kernels(np.concatenate((basis.real, basis.imag)), signal)
+        # the last hop - 1 zeros make a frame of what is left, as in forward
+        padded = F.pad(signal, (self.fft // 2, self.fft // 2 + self.hop - 1)).unsqueeze(1)
+        spectrum = F.conv1d(padded, kernels, stride=self.hop)
+        return spectrum.reshape(spectrum.shape[0], 2, self.frequencies, -1)
+
+    def deconvolved(self, parts: torch.Tensor, length: int) -> torch.Tensor:
+        """``inverse_parts`` by a transposed convolution."""
+        eye = np.eye(self.frequencies)
+        basis = np.fft.irfft(np.concatenate((eye, 1j * eye)), self.fft)
+        sums = F.conv_transpose1d(parts.flatten(1, 2), self._kernels(basis, parts), stride=self.hop)
+        taper = self._kernels(np.ones((1, self.fft)), parts)
+        ones = torch.ones_like(parts[:1, 0, :1])
+        weight = F.conv_transpose1d(ones, taper.square(), stride=self.hop)
+        kept = slice(self.fft // 2, self.fft // 2 + length)
+        return sums[:, 0, kept] / weight[0, :, kept]
+
+    def _kernels(self, basis: np.ndarray, like: torch.Tensor) -> torch.Tensor:
+        """(channel, 1, fft): a basis under the window; from numpy, for a constant is exported."""
+        return torch.from_numpy(basis * self.taper.cpu().numpy()).to(like).unsqueeze(1)
+
+    @property
+    def taper(self) -> torch.Tensor:
+        """The window with the zeros around it that a frame of ``fft`` samples has."""
+        left = (self.fft - len(self.window)) // 2
+        return F.pad(self.window, (left, self.fft - len(self.window) - left))

@@ -72,3 +72,33 @@ def test_prelu_under_autocast():
     x = noise(3, 7, 50).bfloat16()
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(fast(x), stock(x))
+
+
+CONVOLUTIONS = [
+    (7, 5, 1, {}),
+    (7, 5, 1, {"bias": False}),
+    (6, 6, 3, {"padding": 4, "dilation": 4, "groups": 6}),
+    (4, 6, 5, {"stride": 2, "padding": 1, "groups": 2}),
+    (7, 5, 3, {"padding": "same"}),
+    (7, 5, 3, {"padding": 2, "padding_mode": "reflect"}),
+]
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize(("channels", "out", "kernel", "options"), CONVOLUTIONS)
+def test_convolution(channels, out, kernel, options, batch):
+    stock, fast = (nn.Conv1d(channels, out, kernel, **options) for _ in range(2))
+    x = noise(batch, channels, 51)
+    compare(stock, fast, x, rtol=1e-5, atol=1e-5)
+    with torch.inference_mode():
+        for turned in (x, x.transpose(0, 2).contiguous().transpose(0, 2)):
+            torch.testing.assert_close(fast(turned), stock(turned), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(fast(x[0]), stock(x[0]), rtol=1e-5, atol=1e-5)
+
+
+def test_convolution_of_another_type():
+    fast = nn.Conv1d(7, 5, 1).double()
+    stock = nn.Conv1d(7, 5, 1).double()
+    compare(stock, fast, noise(1, 7, 50).double())
+    with torch.inference_mode():
+        assert torch.equal(fast(noise(1, 7, 50).double()), stock(noise(1, 7, 50).double()))

@@ -56,3 +56,18 @@ def test_errors_of_a_spectrum_do_not_grow_at_the_ends(sizes):
 def test_sizes_from_which_nothing_can_be_recovered(sizes):
     with pytest.raises(ValueError, match=r"^(window|hop|fft) \d+: "):
         STFT(*sizes)
+
+
+@pytest.mark.parametrize("length", [1, 2, 128, 129, 511, 1000])
+@pytest.mark.parametrize("sizes", SIZES)
+def test_real_parts_by_convolution_are_those_of_the_transform(sizes, length):
+    stft = STFT(*sizes).double()
+    signal = noise(2, length, dtype=torch.float64)
+    parts = stft.parts(signal)
+    spectrum = stft(signal)
+    torch.testing.assert_close(parts, torch.stack((spectrum.real, spectrum.imag), 1))
+    torch.testing.assert_close(stft.convolved(signal), parts, rtol=0, atol=1e-12)
+    changed = parts * noise(*parts.shape, dtype=torch.float64)
+    expected = stft.inverse(torch.complex(*changed.unbind(1)), length)
+    torch.testing.assert_close(stft.inverse_parts(changed, length), expected)
+    torch.testing.assert_close(stft.deconvolved(changed, length), expected, rtol=0, atol=1e-12)

@@ -4,6 +4,7 @@ import torch
 from asteroid.models import BaseModel
 from torch import nn
 
+from local.frames import Frames
 from local.stft import STFT
 
 FLOOR = 1e-4  # magnitude under the logarithm: that of a Hann window over noise at -103 dBFS
@@ -18,6 +19,8 @@ class ComplexMaskLSTM(BaseModel):
     separation") may have any value; the noise is what it leaves of the mixture. Every part of the
     input is brought to mean 0 and deviation 1 at each frequency by statistics of the training
     mixtures, as Open-Unmix does with magnitudes (Stöter et al. 2019).
+
+    With layers that look back only it can run live (``start``, ``step``, ``finish``).
 
     Args:
         window: samples.
@@ -45,6 +48,7 @@ class ComplexMaskLSTM(BaseModel):
             "sample_rate": sample_rate,
         }  # fmt: skip
         self.stft = STFT(window, hop)
+        self.frames = Frames(self.stft)
         bins = self.stft.frequencies
         self.register_buffer("mean", torch.zeros(PARTS * bins))
         self.register_buffer("deviation", torch.ones(PARTS * bins))
@@ -57,20 +61,66 @@ class ComplexMaskLSTM(BaseModel):
 
     def forward(self, mix: torch.Tensor) -> torch.Tensor:
         """(batch, time) -> (batch, source, time)."""
-        spectrum = self.stft(mix)
-        hidden, _ = self.recurrent(self._reduced(spectrum))
-        voice = self.stft.inverse(self._masked(hidden, spectrum), mix.shape[-1])
+        parts = self.stft.parts(mix)
+        hidden, _ = self.recurrent(self._reduced(parts))
+        voice = self.stft.inverse_parts(self._masked(hidden, parts), mix.shape[-1])
         return torch.stack((voice, mix - voice), 1)
 
-    def _reduced(self, spectrum: torch.Tensor) -> torch.Tensor:
-        """Complex (batch, frequency, frame) -> (batch, frame, input_size)."""
-        scaled = (features(spectrum) - self.mean) / self.deviation
+    def _reduced(self, parts: torch.Tensor) -> torch.Tensor:
+        """(batch, 2, frequency, frame) -> (batch, frame, input_size)."""
+        scaled = (features(parts) - self.mean) / self.deviation
         return torch.relu(self.reduce(scaled))
 
-    def _masked(self, hidden: torch.Tensor, spectrum: torch.Tensor) -> torch.Tensor:
+    def _masked(self, hidden: torch.Tensor, parts: torch.Tensor) -> torch.Tensor:
         """What the recurrent layers gave (batch, frame, channel) -> the voice's spectrum."""
-        parts = self.mask(hidden).float().transpose(1, 2).unflatten(1, (2, -1))
-        return torch.complex(*parts.unbind(1)) * spectrum
+        mask = self.mask(hidden).float().transpose(1, 2).unflatten(1, (2, self.stft.frequencies))
+        a, b = mask.unbind(1)
+        real, imaginary = parts.unbind(1)
+        return torch.stack((a * real - b * imaginary, a * imaginary + b * real), 1)
+
+    @property
+    def block(self) -> int:
+        """Samples that ``step`` takes and gives."""
+        return self.frames.block
+
+    @property
+    def latency(self) -> int | None:
+        """Samples by which the output of ``step`` lags its input; None: it cannot run live."""
+        return None if self.recurrent.bidirectional else self.frames.latency
+
+    def start(self, batch: int) -> tuple[torch.Tensor, ...]:
+        """The state before the first sample, for ``step``."""
+        layers = self.recurrent
+        memory = self.mean.new_zeros(2, layers.num_layers, batch, layers.hidden_size)
+        return *memory, *self.frames.start(batch)
+
+    def step(self, block: torch.Tensor, state: tuple) -> tuple[torch.Tensor, tuple]:
+        """The next block of a recording that goes on.
+
+        Args:
+            block: (batch, block).
+            state: of ``start``, or of the step before.
+
+        Returns:
+            (batch, source, block), the estimates of ``latency`` samples before; the new state.
+        """
+        memory, frames = state[:2], state[2:]
+        parts, mix, frames = self.frames.push(block, frames)
+        hidden, changed = self.recurrent(self._reduced(parts), memory)
+        begun = self.frames.begun(frames)  # a frame before the recording leaves no memory
+        memory = [torch.where(begun, *pair) for pair in zip(changed, memory, strict=True)]
+        voice, frames = self.frames.pull(self._masked(hidden, parts), frames)
+        return torch.stack((voice, mix - voice), 1), (*memory, *frames)
+
+    def finish(self, state: tuple) -> torch.Tensor:
+        """(batch, source, latency): the estimates of the last samples that went in."""
+        silence = self.mean.new_zeros(len(state[0][0]), self.block)
+        out = []
+        for _ in range(self.frames.ahead + 1):
+            estimates, state = self.step(silence, state)
+            out.append(estimates)
+        voice, mix = self.frames.rest(state[2:])
+        return torch.cat((*out, torch.stack((voice, mix - voice), 1)), -1)
 
     def fit(self, batches) -> None:
         """Mean and deviation of every part at every frequency.
@@ -80,7 +130,7 @@ class ComplexMaskLSTM(BaseModel):
         """
         count, total, squares = 0, 0.0, 0.0
         for mix, _ in batches:
-            parts = features(self.stft(mix.to(self.mean.device))).flatten(0, 1).double()
+            parts = features(self.stft.parts(mix.to(self.mean.device))).flatten(0, 1).double()
             count += len(parts)
             total, squares = total + parts.sum(0), squares + parts.square().sum(0)
         mean = total / count
@@ -94,9 +144,8 @@ class ComplexMaskLSTM(BaseModel):
         return self.arguments
 
 
-def features(spectrum: torch.Tensor) -> torch.Tensor:
-    """Complex (batch, frequency, frame) -> (batch, frame, PARTS * frequency)."""
-    magnitude = spectrum.abs().clamp(min=FLOOR)
-    compressed = spectrum * magnitude ** (COMPRESSION - 1)
-    parts = torch.stack((magnitude.log(), compressed.real, compressed.imag), 1)
-    return parts.flatten(1, 2).transpose(1, 2)
+def features(parts: torch.Tensor) -> torch.Tensor:
+    """(batch, 2, frequency, frame) -> (batch, frame, PARTS * frequency)."""
+    magnitude = parts.square().sum(1, keepdim=True).clamp(min=FLOOR**2).sqrt()
+    compressed = parts * magnitude ** (COMPRESSION - 1)
+    return torch.cat((magnitude.log(), compressed), 1).flatten(1, 2).transpose(1, 2)
