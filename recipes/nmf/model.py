@@ -19,8 +19,9 @@ class NMF(BaseModel):
     ``dictionaries: learnt``: the spectra of each source are learnt from frames of its own in the
     training set; for a mixture they stay as they are, and the activations are found.
     ``dictionaries: none``: spectra and activations are found for each mixture, from spectra drawn
-    at random when the model is built. The components whose activations vary most are taken for
-    the voice: speech comes and goes, most noise is steadier.
+    at random when the model is built. A component belongs to the voice the more its activations
+    vary, v being their standard deviation over their mean: by v^4 / (v^4 + ``variation``^4), and
+    to the noise by the rest. Speech comes and goes, most noise is steadier.
 
     Args:
         window: samples.
@@ -28,12 +29,12 @@ class NMF(BaseModel):
         dictionaries: learnt | none.
         voice_components, noise_components: spectra per source; without dictionaries their sum
             is what counts.
-        sparsity: weight of the activations' sum in the objective; 0 for none.
+        sparsity: weight of the activations' sum in the objective, for a mixture; 0 for none.
         iterations: updates for a mixture.
         fit_frames: frames of each source that its spectra are learnt from, at most.
         fit_iterations: updates of the spectra while they are learnt.
-        variation: without dictionaries: standard deviation over mean of a component's
-            activations from which it is taken for voice.
+        fit_sparsity: that weight, while the spectra are learnt.
+        variation: without dictionaries: of a component that belongs to both in equal shares.
         sample_rate: Hz.
 
     Raises:
@@ -43,8 +44,8 @@ class NMF(BaseModel):
 
     def __init__(
         self, window=1024, hop=256, dictionaries="learnt", voice_components=64,
-        noise_components=64, sparsity=0.1, iterations=50, fit_frames=20000, fit_iterations=100,
-        variation=1.0, sample_rate=16000,
+        noise_components=64, sparsity=1.0, iterations=50, fit_frames=10000, fit_iterations=60,
+        fit_sparsity=3.0, variation=1.4, sample_rate=16000,
     ):  # fmt: skip
         super().__init__(sample_rate=sample_rate)
         if dictionaries not in ("learnt", "none"):
@@ -52,17 +53,20 @@ class NMF(BaseModel):
         counts = {"voice_components": voice_components, "noise_components": noise_components,
                   "iterations": iterations, "fit_frames": fit_frames,
                   "fit_iterations": fit_iterations}  # fmt: skip
-        weights = {"sparsity": sparsity, "variation": variation}
+        weights = {"sparsity": sparsity, "fit_sparsity": fit_sparsity}
         for least, values in ((1, counts), (0, weights)):
             for name, value in values.items():
                 if value < least:
                     raise ValueError(f"{name} {value}: at least {least}")
+        if variation <= 0:
+            raise ValueError(f"variation {variation}: more than 0")
         self.arguments = {"window": window, "hop": hop, "dictionaries": dictionaries,
-                          "sample_rate": sample_rate} | counts | weights  # fmt: skip
+                          "variation": variation, "sample_rate": sample_rate}  # fmt: skip
+        self.arguments |= counts | weights
         self.learnt = dictionaries == "learnt"
-        self.sparsity, self.variation = sparsity, variation
-        self.iterations, self.fit_iterations = iterations, fit_iterations
+        self.sparsity, self.iterations, self.variation = sparsity, iterations, variation
         self.fit_frames = fit_frames
+        self.fit_sparsity, self.fit_iterations = fit_sparsity, fit_iterations
         self.stft = STFT(window, hop)
         for source, count in zip(SOURCES, (voice_components, noise_components), strict=True):
             self.register_buffer(source, unit(torch.rand(self.stft.frequencies, count))[0])
@@ -78,11 +82,13 @@ class NMF(BaseModel):
         )
         if self.learnt:
             voiced = torch.arange(spectra.shape[-1], device=mix.device) < self.voice.shape[1]
+            voiced = voiced.to(mix.dtype)
         else:
             mean = activations.mean(-1).clamp_min(TINY)
-            voiced = activations.std(-1, correction=0) >= self.variation * mean
-        voiced = voiced.to(mix.dtype).unsqueeze(-1)  # (component, 1), or one for each example
-        parts = [spectra @ (activations * share) for share in (voiced, 1 - voiced)]
+            varying = (activations.std(-1, correction=0) / (mean * self.variation)) ** 4
+            voiced = varying / (varying + 1)
+        shares = (voiced.unsqueeze(-1), 1 - voiced.unsqueeze(-1))  # (..., component, 1)
+        parts = [spectra @ (activations * share) for share in shares]
         return self.stft.inverse(masks.apply(masks.wiener(*parts), spectrum), mix.shape[-1])
 
     def fit(self, batches) -> None:
@@ -115,7 +121,10 @@ class NMF(BaseModel):
         # the start: frames drawn at random; a little of the mean keeps them positive and apart
         drawn = frames[:, torch.randperm(frames.shape[1])[torch.arange(count) % frames.shape[1]]]
         start = drawn + frames.mean(1, keepdim=True) * torch.rand(len(frames), count)
-        return factorise(frames, unit(start)[0], self.sparsity, self.fit_iterations, adapt=True)[0]
+        spectra, _ = factorise(
+            frames, unit(start)[0], self.fit_sparsity, self.fit_iterations, adapt=True
+        )
+        return spectra
 
     def get_model_args(self):
         """Arguments that build an equal model."""

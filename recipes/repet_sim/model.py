@@ -97,3 +97,9 @@ class REPETSim(BaseModel):
 
     def _frames(self, seconds: float) -> int:
         return round(seconds * self.sample_rate / self.stft.hop)
+
+    def get_model_args(self):
+        """Arguments that build an equal model."""
+        return {"window": self.window, "hop": self.stft.hop, "similarity": self.similarity,
+                "distance": self.distance, "count": self.count, "reach": self.reach,
+                "sample_rate": self.sample_rate}  # fmt: skip

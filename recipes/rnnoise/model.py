@@ -27,8 +27,10 @@ class RNNoise(BaseModel):
     def forward(self, mix: torch.Tensor) -> torch.Tensor:
         """(batch, time) -> (batch, source, time)."""
         rate = int(self.sample_rate)
-        heard = audio.resample(mix, rate, rnnoise.SAMPLE_RATE).cpu().numpy()
-        voice = np.stack([denoise(example) for example in heard])
+        # one by one: RNNoise computes with whole numbers and can turn a difference of rounding,
+        # which resampling a batch makes, into one that is larger
+        heard = [audio.resample(example, rate, rnnoise.SAMPLE_RATE) for example in mix]
+        voice = np.stack([denoise(example.cpu().numpy()) for example in heard])
         voice = audio.resample(torch.from_numpy(voice).to(mix), rnnoise.SAMPLE_RATE, rate)
         voice = voice[:, : mix.shape[-1]]
         return torch.stack((voice, mix - voice), 1)
