@@ -152,7 +152,7 @@ log_mmse = compiled(log_mmse) or log_mmse
 
 
 def _decision_directed(posterior, gains, logarithmic, smoothing, floor):
-    """See ``DecisionDirected``; ``posterior``: power over noise."""
+    """See ``DecisionDirected``; ``posterior``: power over noise; ``floor``: not in dB."""
     frames, frequencies = posterior.shape
     before = np.ones(frequencies)  # power of the voice over that of the noise
     for m in range(frames):

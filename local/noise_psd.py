@@ -15,7 +15,7 @@ import torch
 from local.compiled import compiled
 from local.gains import TINY, by_frames, log_mmse
 
-# Martin 2001, table III: the mean of the minimum of so many independent values
+# Martin 2001: M, by which the mean of the least of so many values is found
 LENGTHS = (1, 2, 5, 8, 10, 15, 20, 30, 40, 60, 80, 120, 140, 160)  # frames
 MEANS = (0, 0.26, 0.48, 0.58, 0.61, 0.668, 0.705, 0.762, 0.8, 0.841, 0.865, 0.89, 0.9, 0.91)
 
@@ -42,7 +42,8 @@ def centred_minimum(
 
     smoothing = 0.85 ** (hop / 0.008)
     frames = power.detach().double().cpu().numpy()
-    state = smoothing * frames[..., :1]  # as if the first frame had been there for ever
+    # as if there had always been what is there at first: one frame alone would often be a minimum
+    state = smoothing * frames[..., : round(1 / (1 - smoothing))].mean(-1, keepdims=True)
     smooth, _ = lfilter([1 - smoothing], [1, -smoothing], frames, zi=state)
     width = 2 * round(reach / hop) + 1
     least = minimum_filter1d(smooth, width, mode="nearest")
@@ -88,12 +89,12 @@ ESTIMATORS = {
 
 
 def _mean_of_minimum(length: int) -> float:
-    """M of Martin 2001, table III, between its lines by their square roots."""
+    """M of Martin 2001, between the lengths of its table by their square roots."""
     return float(np.interp(math.sqrt(length), np.sqrt(LENGTHS), MEANS))
 
 
 def _bias(length, mean, variation):
-    """How far a mean is above the minimum of ``length`` values (Martin 2001, eq. 17).
+    """How far a mean is above the minimum of ``length`` values (Martin 2001).
 
     Args:
         mean: ``_mean_of_minimum`` of the length.
@@ -107,13 +108,13 @@ _bias = compiled(_bias) or _bias
 
 
 def _minimum_statistics(
-    power, noise, hop, most, least, least_correction, most_moment, length, mean, mean_of_piece
+    power, noise, hop, most, least, slowness, most_moment, length, mean, mean_of_piece
 ):
-    """See ``minimum_statistics``; equations are those of Martin 2001.
+    """See ``minimum_statistics``.
 
     Args:
         most, least: smoothing of the power, of which it goes from one to the other.
-        least_correction: of that smoothing, and the smoothing of the correction itself.
+        slowness: smoothing of the correction of that smoothing.
         most_moment: smoothing of the moments.
         length: frames of a piece.
         mean, mean_of_piece: ``_mean_of_minimum`` of all pieces and of one.
@@ -131,19 +132,19 @@ def _minimum_statistics(
     correction, place, piece = 1.0, 1, 0
     for m in range(frames):
         total = max(power[m].sum(), TINY)
-        step = 1 / (1 + (smooth.sum() / total - 1) ** 2)  # eq. 9
-        correction = 0.7 * correction + 0.3 * max(step, 0.7)  # eq. 10
+        step = 1 / (1 + (smooth.sum() / total - 1) ** 2)
+        correction = slowness * correction + (1 - slowness) * max(step, 0.7)
         snr = smooth.sum() / max(estimate.sum(), TINY)
-        floor = min(least, max(snr, TINY) ** (-hop / 0.064))  # eq. 12
+        floor = min(least, max(snr, TINY) ** (-hop / 0.064))
         for k in range(frequencies):
             distance = smooth[k] / estimate[k] - 1
-            weight = max(floor, most * correction / (1 + distance * distance))  # eq. 11
-            smooth[k] = max(weight * smooth[k] + (1 - weight) * power[m, k], TINY)  # eq. 4
+            weight = max(floor, most * correction / (1 + distance * distance))
+            smooth[k] = max(weight * smooth[k] + (1 - weight) * power[m, k], TINY)
             moment = min(weight * weight, most_moment)
-            first[k] = moment * first[k] + (1 - moment) * smooth[k]  # eq. 20
-            second[k] = moment * second[k] + (1 - moment) * smooth[k] ** 2  # eq. 21
+            first[k] = moment * first[k] + (1 - moment) * smooth[k]
+            second[k] = moment * second[k] + (1 - moment) * smooth[k] ** 2
             variance = max(second[k] - first[k] ** 2, 0.0)
-            variation[k] = min(max(variance / (2 * estimate[k] ** 2), 1e-6), 0.5)  # eq. 23
+            variation[k] = min(max(variance / (2 * estimate[k] ** 2), 1e-6), 0.5)
         spread = variation.mean()
         more = 1 + 2.12 * math.sqrt(spread)  # for the estimates' own errors
         slope = 8.0 if spread < 0.03 else 4.0 if spread < 0.05 else 2.0 if spread < 0.06 else 1.2
@@ -176,7 +177,7 @@ def _minimum_statistics(
 
 
 def _imcra(power, noise, smoothing, averaging, decision, length):
-    """See ``imcra``; equations are those of Cohen 2003.
+    """See ``imcra``.
 
     Args:
         smoothing: of the power whose minimum is searched.
@@ -190,21 +191,21 @@ def _imcra(power, noise, smoothing, averaging, decision, length):
     average = estimate.copy()
     local, absent = np.empty(frequencies), np.empty(frequencies, np.bool_)
     smooth, again = np.empty(frequencies), np.empty(frequencies)
-    # minima of the power, first and second search: at all, in this piece, in the last ones
+    # minima of the first and the second search: over the last pieces and this one, in this one
     minimum, minimum_again = np.full((2, frequencies), np.inf), np.full((2, frequencies), np.inf)
     pieces, pieces_again = np.full((8, frequencies), np.inf), np.full((8, frequencies), np.inf)
     place, piece = 1, 0
     for m in range(frames):
-        for k in range(frequencies):  # over neighbours with a Hann window, eq. 14
+        for k in range(frequencies):  # over neighbours, with a Hann window
             left, right = power[m, max(k - 1, 0)], power[m, min(k + 1, frequencies - 1)]
             local[k] = max((left + 2 * power[m, k] + right) / 4, TINY)
             if m == 0:
                 smooth[k] = again[k] = local[k]
-            smooth[k] = smoothing * smooth[k] + (1 - smoothing) * local[k]  # eq. 15
+            smooth[k] = smoothing * smooth[k] + (1 - smoothing) * local[k]
             minimum[0, k] = min(minimum[0, k], smooth[k])
             minimum[1, k] = min(minimum[1, k], smooth[k])
             lowest = 1.66 * minimum[0, k]
-            absent[k] = power[m, k] < 4.6 * lowest and smooth[k] < 1.67 * lowest  # eq. 21
+            absent[k] = power[m, k] < 4.6 * lowest and smooth[k] < 1.67 * lowest
         for k in range(frequencies):
             total = weights = 0.0
             for j in range(max(k - 1, 0), min(k + 2, frequencies)):
@@ -212,13 +213,13 @@ def _imcra(power, noise, smoothing, averaging, decision, length):
                     weight = 2 if j == k else 1
                     total += weight * power[m, j]
                     weights += weight
-            if weights > 0:  # eq. 26 and 27
+            if weights > 0:
                 again[k] = smoothing * again[k] + (1 - smoothing) * max(total / weights, TINY)
             minimum_again[0, k] = min(minimum_again[0, k], again[k])
             minimum_again[1, k] = min(minimum_again[1, k], again[k])
 
             posterior = power[m, k] / estimate[k]
-            prior = decision * voice[k] + (1 - decision) * max(posterior - 1, 0.0)  # eq. 32
+            prior = decision * voice[k] + (1 - decision) * max(posterior - 1, 0.0)
             prior = max(prior, 10**-2.5)
             gain = log_mmse(prior, posterior)
             voice[k] = gain * gain * posterior
@@ -226,15 +227,15 @@ def _imcra(power, noise, smoothing, averaging, decision, length):
             lowest = 1.66 * minimum_again[0, k]
             above = power[m, k] / lowest
             present = 1.0
-            if above < 3 and smooth[k] < 1.67 * lowest:  # eq. 28 and 29
+            if above < 3 and smooth[k] < 1.67 * lowest:
                 absence = min((3 - above) / 2, 1.0)
                 present = 0.0
                 if absence < 1:
                     odds = (1 + prior) * math.exp(-prior / (1 + prior) * posterior)
-                    present = 1 / (1 + absence / (1 - absence) * odds)  # eq. 7
+                    present = 1 / (1 + absence / (1 - absence) * odds)
             keep = averaging + (1 - averaging) * present
-            average[k] = max(keep * average[k] + (1 - keep) * power[m, k], TINY)  # eq. 10, 11
-            estimate[k] = 1.47 * average[k]  # eq. 12
+            average[k] = max(keep * average[k] + (1 - keep) * power[m, k], TINY)
+            estimate[k] = 1.47 * average[k]
         noise[m] = estimate
         if place == length:
             for k in range(frequencies):

@@ -2,9 +2,10 @@
 
     python -m local.tune --model NAME --name DATA [--files N] --model.a 1,2 --model.b x,y
 
-A key of conf.yml takes several values with commas between, and every combination is tried. It is
-for recipes that have nothing to train by gradients; what they learn otherwise (``fit``) is learnt
-anew for each combination, from train. Nothing is written, and the test split is never read.
+A key of conf.yml takes several values with commas between (so a list is no value), and every
+combination is tried. It is for recipes that have nothing to train by gradients; what they learn
+otherwise (``fit``) is learnt anew for each combination, from train. Nothing is written, and the
+test split is never read.
 """
 
 import itertools
@@ -42,6 +43,8 @@ def main() -> None:
     torch.set_num_threads(1)
     splits = {split: manifest.read(experiment.data_dir(args.name) / f"{split}.csv")
               for split in ("train", "valid")}  # fmt: skip
+    if not len(splits["valid"]):
+        raise UserError(f"{splits['valid'].path}: no examples to score")
     snr_db = splits["valid"].rows["snr_db"]
     chosen = spread(snr_db, args.files)
     lines = {MIXTURE: scores(None, splits["valid"], chosen)}
@@ -89,7 +92,7 @@ def fitted(recipe: str, conf: dict, train):
     separator = models.construct(conf, recipe).eval()
     if models.count_parameters(separator):
         raise UserError(
-            f"{recipe} has weights to train, which stage 1 does: here, it cannot be tuned"
+            f"{recipe} has weights to train: expected a recipe without; stage 1 trains it"
         )
     if hasattr(separator.network, "fit"):
         fit(separator, conf, train)
@@ -125,11 +128,13 @@ def table(lines: dict[str, pandas.DataFrame], snr_db: pandas.Series) -> tables.T
         per_level = found.groupby(labels).mean()
         means = [found[source].mean() for source in SOURCES]
         means += [per_level.loc[level, source] for source in SOURCES for level in levels]
-        rows.append(((name,), *((tables.Number(mean),) for mean in means)))
-    best = sorted(rows[1:], key=lambda row: -row[1][0].value)
-    header = ["SI-SDR (dB), mean", *SOURCES, *(f"{s} {level}" for s in SOURCES for level in levels)]
+        failed = tables.Number(int(found.isna().sum().sum()), None)
+        rows.append(((name,), *((tables.Number(mean),) for mean in means), (failed,)))
+    best = sorted(rows[1:], key=lambda row: -np.nan_to_num(row[1][0].value, nan=-np.inf))
+    of_levels = (f"{source} {level}" for source in SOURCES for level in levels)
+    header = ("mean SI-SDR (dB)", *SOURCES, *of_levels, "failed")
     caption = f"Valid split, {len(snr_db)} mixtures; over all, then by SNR (dB)"
-    return tables.Table(caption, tuple(header), (rows[0], *best))
+    return tables.Table(caption, header, (rows[0], *best))
 
 
 if __name__ == "__main__":
