@@ -41,7 +41,7 @@ class REPETSim(BaseModel):
     """
 
     def __init__(
-        self, window=1024, hop=256, similarity=0.0, distance=0.1, count=100, reach=10.0,
+        self, window=1024, hop=256, similarity=0.0, distance=0.03, count=100, reach=10.0,
         sample_rate=16000,
     ):  # fmt: skip
         super().__init__(sample_rate=sample_rate)
