@@ -29,7 +29,7 @@ class HPSS(BaseModel):
             recovered.
     """
 
-    def __init__(self, window=2048, hop=256, harmonic=9, percussive=33, sample_rate=16000):
+    def __init__(self, window=1024, hop=256, harmonic=3, percussive=33, sample_rate=16000):
         super().__init__(sample_rate=sample_rate)
         for name, length in (("harmonic", harmonic), ("percussive", percussive)):
             if length < 1 or length % 2 == 0:
