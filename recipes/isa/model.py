@@ -45,7 +45,7 @@ class ISA(BaseModel):
     """
 
     def __init__(
-        self, window=1024, hop=256, components=20, iterations=200, random_state=0,
+        self, window=512, hop=256, components=40, iterations=200, random_state=0,
         sample_rate=16000,
     ):  # fmt: skip
         super().__init__(sample_rate=sample_rate)

@@ -44,8 +44,8 @@ class NMF(BaseModel):
 
     def __init__(
         self, window=1024, hop=256, dictionaries="learnt", voice_components=64,
-        noise_components=64, sparsity=1.0, iterations=50, fit_frames=10000, fit_iterations=60,
-        fit_sparsity=3.0, variation=1.4, sample_rate=16000,
+        noise_components=64, sparsity=2.0, iterations=50, fit_frames=10000, fit_iterations=60,
+        fit_sparsity=4.0, variation=1.4, sample_rate=16000,
     ):  # fmt: skip
         super().__init__(sample_rate=sample_rate)
         if dictionaries not in ("learnt", "none"):
