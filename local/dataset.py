@@ -19,6 +19,7 @@ from local.errors import UserError
 from local.losses import SILENCE
 
 REDRAWS = 5  # times that a crop is drawn again which is too quiet
+SECOND_NOISE_DB = 10.0  # dB by which a second noise is below the first, at most
 QUIET_DB = -30.0  # dB of a crop's level over its file's: from here it is a pause
 BLOCK = 2**20  # samples read at once where a file's level is measured
 ORDER, BATCHES = (1,), (2,)  # keep the random numbers of different uses apart
@@ -50,9 +51,10 @@ def validation(manifest, conf: dict) -> "Validation":
 class Training(Dataset):
     """Segments at random: remixed, or (``remix: false``) of the triplets as they are.
 
-    Remixing takes a segment of the indexed voice and one of any noise, applies the augmentations,
-    sets the SNR over the segment by the level of the noise, and the level of the whole. Otherwise
-    voice and noise are of one triplet and at one place, and only the augmentations are applied.
+    Remixing takes a segment of the indexed voice and one of any noise, to which ``second_noise``
+    adds another at a level of its own, applies the augmentations, sets the SNR over the segment by
+    the level of the noise, and the level of the whole. Otherwise voice and noise are of one
+    triplet and at one place, and only the augmentations are applied.
 
     A voice crop ``QUIET_DB`` below its file's level, or silent, is drawn again from the same file,
     up to ``REDRAWS`` times, and then taken as it is. So is a noise crop in remixing, from any
@@ -75,6 +77,7 @@ class Training(Dataset):
         if self.snr_from == "range":
             pair("data.snr_db", self.snr_db)
         self.gain_db = pair("data.gain_db", conf["gain_db"])
+        self.second_noise = conf["second_noise"]
         self.size = conf["examples_per_epoch"] or len(manifest)
         # shared between loader processes, which are started anew in every epoch
         self._levels = torch.full((len(SOURCES), len(manifest)), math.nan).double().share_memory_()
@@ -112,8 +115,12 @@ class Training(Dataset):
         crops = []
         for source in SOURCES:
             i, _, crop = self._draw(rows[source], source, size, rng)
-            crops.append(self._fit(crop, i, size))
-        sources = self.augment(np.stack([_place(crop, size, rng) for crop in crops]), rng)
+            crops.append(_place(self._fit(crop, i, size), size, rng))
+        if self.second_noise and rng.random() < self.second_noise:
+            i, _, crop = self._draw(rows["noise"], "noise", size, rng)
+            both = np.stack([crops[-1], _place(self._fit(crop, i, size), size, rng)])
+            crops[-1] = set_snr(both, rng.uniform(0, SECOND_NOISE_DB)).sum(0)
+        sources = self.augment(np.stack(crops), rng)
         sources = set_snr(sources, self._draw_snr(rng))
         return sources * np.float32(10 ** (rng.uniform(*self.gain_db) / 20))
 
@@ -265,7 +272,7 @@ class BatchIndices:
 
 
 def set_snr(sources: np.ndarray, snr_db: float) -> np.ndarray:
-    """Voice and noise (2, time) with the noise ``snr_db`` below the voice, if neither is silent."""
+    """Two signals (2, time) with the second ``snr_db`` below the first, if neither is silent."""
     voice, noise = (_mean_square(x) for x in sources)
     if min(voice, noise) > SILENCE:
         gain = math.sqrt(voice / noise) / 10 ** (snr_db / 20)

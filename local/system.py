@@ -11,6 +11,7 @@ from asteroid.engine.system import System as AsteroidSystem
 from torch.utils.data import DataLoader
 
 from local import SOURCES, dataset
+from local import schedules as own_schedules
 from local.errors import UserError, nearest
 from local.losses import SourceLoss, si_sdr
 from local.models import Separator
@@ -157,17 +158,41 @@ class System(AsteroidSystem):
         validated, self._val_loss = self._val_loss, None
         epochwise = self.scheduler is not None and self.config["scheduler"]["interval"] == "epoch"
         if epochwise and validated is not None:
-            if isinstance(self.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-                self.scheduler.step(validated)
-            else:
-                self.scheduler.step()
+            self._move_scheduler(validated)
         self.log("lr", self.optimizer.param_groups[0]["lr"])
 
     def optimizer_step(self, *args, **kwargs) -> None:
         """A step-wise scheduler moves with the optimiser."""
         super().optimizer_step(*args, **kwargs)
         if self.scheduler is not None and self.config["scheduler"]["interval"] == "step":
+            self._move_scheduler(None)
+
+    def _move_scheduler(self, validated: float | None) -> None:
+        if isinstance(self.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            self.scheduler.step(validated)
+        elif isinstance(self.scheduler, own_schedules.CosineOverRun):
+            self.scheduler.step(self._progress())
+        else:
             self.scheduler.step()
+
+    def _progress(self) -> float:
+        """How much of the training is over, by its clock or its steps, whichever is further.
+
+        What the first process measures is so for all, whose rates would otherwise differ.
+        """
+        limits = self.config["trainer"]
+        # Lightning counts a step only after the hook in which the schedule moves
+        steps = limits["max_epochs"] * self._steps_per_epoch()
+        shares = [(self.global_step + 1) / steps]
+        for callback in self.trainer.callbacks:
+            if isinstance(callback, pl.callbacks.Timer) and limits["max_time"]:
+                elapsed = callback.time_elapsed("train")
+                shares.append(elapsed / (elapsed + callback.time_remaining("train")))
+        return self.trainer.strategy.broadcast(max(shares))
+
+    def _steps_per_epoch(self) -> int:
+        batches = len(self._indices(len(self.train_data), True))
+        return max(1, batches // self.config["trainer"]["accumulate"])
 
     def configure_gradient_clipping(self, optimizer, *args, **kwargs) -> None:
         """Clip the gradient's norm, and stop before a step that would spoil the weights."""
@@ -202,9 +227,9 @@ class System(AsteroidSystem):
     def configure_optimizers(self):
         """The optimiser; the scheduler is stepped by this class."""
         self.optimizer = make_optimizer(self.model.network, self.config["optim"])
-        steps = len(self._indices(len(self.train_data), True))
-        steps = max(1, steps // self.config["trainer"]["accumulate"])
-        self.scheduler = make_scheduler(self.optimizer, self.config["scheduler"], steps)
+        self.scheduler = make_scheduler(
+            self.optimizer, self.config["scheduler"], self._steps_per_epoch()
+        )
         return self.optimizer
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
@@ -278,7 +303,7 @@ def make_optimizer(network, conf: dict) -> torch.optim.Optimizer:
 
 
 def make_scheduler(optimizer, conf: dict, steps_per_epoch: int):
-    """Any scheduler of torch.optim.lr_scheduler or asteroid.engine.schedulers, by its name.
+    """Any scheduler of torch.optim.lr_scheduler, asteroid.engine.schedulers or ours, by its name.
 
     ``steps_per_epoch``, where it takes that, is filled in.
 
@@ -290,7 +315,7 @@ def make_scheduler(optimizer, conf: dict, steps_per_epoch: int):
         return None
     known = {
         key: item
-        for module in (torch.optim.lr_scheduler, schedulers)
+        for module in (torch.optim.lr_scheduler, schedulers, own_schedules)
         for key, item in vars(module).items()
         if isinstance(item, type) and key[0] != "_" and hasattr(item, "step")
     }

@@ -143,6 +143,29 @@ def test_remixing_pairs_a_voice_with_the_noise_of_any_example(tmp_path):
     assert len(pairs) > 15
 
 
+def test_a_second_noise_is_of_another_example_and_quieter(tmp_path):
+    """Noises that do not overlap in frequency can be told apart in the sum."""
+    time = np.arange(LENGTH) / RATE
+    tones = [np.sin(2 * np.pi * f * time) for f in (500, 1000, 2000)]
+    sources = [np.stack([0.1 * np.sin(2 * np.pi * 3000 * time), 0.1 * tone]) for tone in tones]
+    data = dataset.training(make_manifest(tmp_path, sources), conf(second_noise=1.0), 0)
+    data.set_epoch(0)
+    counts = []
+    for epoch in range(10):
+        data.set_epoch(epoch)
+        for i in range(len(data)):
+            noise = data[i][1][1].double().numpy()
+            place = np.arange(len(noise)) / RATE
+            power = np.array(
+                [abs(np.exp(-2j * np.pi * f * place) @ noise) ** 2 for f in (500, 1000, 2000)]
+            )
+            levels = np.sort(10 * np.log10(power / power.max() + 1e-12))[::-1]
+            counts.append((levels > -20).sum())
+            assert counts[-1] == 1 or levels[1] > -dataset.SECOND_NOISE_DB - 1
+    assert max(counts) == 2
+    assert min(counts) == 1  # the second may come from the first's file
+
+
 def contains(whole: np.ndarray, part: np.ndarray) -> bool:
     windows = np.lib.stride_tricks.sliding_window_view(whole, len(part))
     return bool((windows == part).all(-1).any())

@@ -158,6 +158,29 @@ def same_training(place, one, other):
     assert states[0]["winnow"]["audio_seconds"] == states[1]["winnow"]["audio_seconds"]
 
 
+@pytest.mark.parametrize(
+    ("limits", "low", "high"),
+    [
+        ({"trainer.max_epochs": 2}, 0.1, 0.1),
+        # the clock has hardly moved, and of the epochs, too, only a hundredth is over
+        ({"trainer.max_epochs": 200, "trainer.max_time": "00:10:00:00", "stop": 2}, 0.99, 1.0),
+    ],
+    ids=["epochs", "clock"],
+)
+def test_a_schedule_over_the_run_ends_with_it(place, monkeypatch, limits, low, high):
+    limits = dict(limits)
+    stop = limits.pop("stop", None)
+    if stop:
+        monkeypatch.setattr("local.system.System.on_train_epoch_start", lambda system: setattr(
+            system.trainer, "should_stop", system.current_epoch >= stop - 1))  # fmt: skip
+    changes = {"scheduler.name": "CosineOverRun", "scheduler.interval": "step",
+               "scheduler.arguments": "{warmup: 0.0, floor: 0.1}", "optim.lr": "1e-3"}  # fmt: skip
+    stage(monkeypatch, "--model", "convtasnet", changes=NARROW | changes | limits)
+    state = torch.load(trained(place) / train.LAST, weights_only=True)
+    lr = state["optimizer_states"][0]["param_groups"][0]["lr"]
+    assert low * 1e-3 * 0.999 <= lr <= high * 1e-3 * 1.001
+
+
 def test_killed_inside_an_epoch_equals_uninterrupted(place, monkeypatch):
     """kill -9 after a checkpoint between two epochs; the same command goes on from there."""
     changes = NARROW | {"trainer.checkpoint_steps": 1, "trainer.max_epochs": 40}
