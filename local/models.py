@@ -164,6 +164,9 @@ def _import(path: Path, recipe: str):
         raise UserError(
             f"{recipe} needs the package {error.name!r}: ./run.sh --model {recipe} installs it"
         ) from None
+    except (ImportError, OSError) as error:  # such as a library that is not for this machine
+        del sys.modules[spec.name]
+        raise UserError(f"{recipe}: a package that it needs fails here: {_reason(error)}") from None
     return module
 
 

@@ -265,6 +265,12 @@ def test_a_package_that_only_one_recipe_needs(toy):
     assert "recipes.toy.model" not in sys.modules
 
 
+def test_a_package_that_does_not_load_here(toy):
+    with pytest.raises(UserError, match=r"toy: a package that it needs fails here: .*nowhere\.so"):
+        toy('import ctypes\n\nctypes.CDLL("nowhere.so")\n' + toy_recipes.PLAIN)
+    assert "recipes.toy.model" not in sys.modules
+
+
 def test_an_oracle_is_given_the_references(toy):
     oracle = toy(toy_recipes.ORACLE, **{"data.sample_rate": 8000})
     assert oracle.needs_sources

@@ -3,6 +3,7 @@
 A new recipe is found here by itself: it adds a test file only for facts of its paper.
 """
 
+import importlib.metadata
 import inspect
 import re
 
@@ -11,12 +12,24 @@ import torch
 import triplet_trees
 from asteroid.models import BaseModel
 from asteroid.models.base_models import BaseEncoderMaskerDecoder
+from conftest import extras
 
 from local import ROOT, checkpoint, config, models
 from local.losses import SourceLoss, si_sdr
 from local.system import make_optimizer
 
-RECIPES = config.recipes()
+
+def marked(recipe: str):
+    """A recipe as a parameter of tests; skipped where a package of its extra is not installed."""
+    for pin in extras().get(recipe, []):
+        try:
+            importlib.metadata.version(pin.partition("==")[0])
+        except importlib.metadata.PackageNotFoundError:
+            return pytest.param(recipe, marks=pytest.mark.skip(reason=f"{recipe} needs {pin}"))
+    return recipe
+
+
+RECIPES = [marked(recipe) for recipe in config.recipes()]
 SECTIONS = ("data", "model", "mixture_consistency", "loss", "optim", "scheduler", "trainer", "log")
 LENGTHS = (1, 2, 3, 15, 16, 17, 100, 1023, 4001, 16001)  # samples
 STEPS = 30  # of the optimiser, to overfit one batch
@@ -40,7 +53,7 @@ def trainable(recipe) -> bool:
     return models.count_parameters(models.build(recipe, "tiny")) > 0
 
 
-TRAINABLE = [recipe for recipe in RECIPES if trainable(recipe)]
+TRAINABLE = [recipe for recipe in RECIPES if isinstance(recipe, str) and trainable(recipe)]
 
 
 def batch(size: int = 2, rate: int = 16000, seconds: float = 0.5):
