@@ -1,5 +1,6 @@
 """What all tests share: the ``--slow`` option, quiet libraries, and copies of the checkout."""
 
+import configparser
 import os
 import shutil
 from pathlib import Path
@@ -12,6 +13,14 @@ NOT_SOURCE = {".git", ".venv", "data", "exp"}
 # Before torch is imported, here and in every child process. One thread: sums in one order, so
 # that a test gives the same numbers every time. No network: huggingface_hub retries for 23 s.
 os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def extras() -> dict[str, list[str]]:
+    """The extras of setup.cfg, in its order: their names and pins, ``package==version``."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    listed = setup["options.extras_require"].items()
+    return {name: [line for line in text.split() if "==" in line] for name, text in listed}
 
 
 def pytest_addoption(parser):
