@@ -1,13 +1,15 @@
 """Turn a trained experiment into weights that ship with winnow.
 
-    python -m local.ship exp/DATA/EXPERIMENT --as NAME
+    python -m local.ship exp/DATA/EXPERIMENT --as NAME [--model.KEY VALUE ...]
 
 writes ``recipes/<recipe>/pretrained/NAME.pth``: the experiment's ``best_model.pth`` with its
 weights as float16, which takes half the room. Networks compute in float32 all the same. The
 difference that the rounding makes is measured and printed; where it is more than rounding should
-make, nothing is written.
+make, nothing is written. ``--model.KEY`` changes an argument of the network that its weights do
+not depend on, such as how many estimates it averages.
 """
 
+import sys
 from pathlib import Path
 
 from local import ROOT, config
@@ -22,26 +24,29 @@ def main() -> None:
     parser = Parser(prog="python -m local.ship", description=main.__doc__)
     parser.add_argument("experiment", type=Path, help="exp/<data>/<experiment>")
     parser.add_argument("--as", dest="name", required=True, help="what to call the weights")
-    args = parser.parse_args()
+    own, overrides = config.split_dotted(sys.argv[1:])
+    args = parser.parse_args(own)
     if Path(args.name).name != args.name or not args.name.isidentifier():
         raise UserError(f"--as expects letters, digits and _, found {args.name!r}")
-    path, difference = ship(args.experiment / "best_model.pth", args.name)
+    path, difference = ship(args.experiment / "best_model.pth", args.name, overrides)
     size = path.stat().st_size / 1e6
     print(f"{path}: {size:.1f} MB; estimates differ by {difference:.0f} dB from float32's")
 
 
-def ship(source: Path, name: str) -> tuple[Path, float]:
+def ship(source: Path, name: str, overrides: dict | None = None) -> tuple[Path, float]:
     """Write the weights of a checkpoint as float16 into its recipe's folder.
 
     Args:
         source: a checkpoint of winnow.
         name: of the file, without ``.pth``.
+        overrides: ``model.<key>`` -> value, arguments of the network that are to be others.
 
     Returns:
         the file, and the energy in dB of what the rounding changes, over that of the estimates.
 
     Raises:
-        UserError: no checkpoint, or one whose estimates do not survive float16.
+        UserError: no checkpoint, or one whose estimates do not survive float16; an argument that
+            the recipe's network does not have.
     """
     import torch
 
@@ -50,20 +55,32 @@ def ship(source: Path, name: str) -> tuple[Path, float]:
 
     package = checkpoint.read(source)
     recipe = package["winnow"]["recipe"]
-    if recipe not in config.recipes():
-        raise UserError(f"{source}: there is no recipe {recipe!r} here")
+    package["model_args"] |= _arguments(recipe, overrides or {})
+    exact = package["state_dict"]
     package["state_dict"] = {
-        key: value.half() if value.is_floating_point() else value
-        for key, value in package["state_dict"].items()
+        key: value.half() if value.is_floating_point() else value for key, value in exact.items()
     }
     target = ROOT / "recipes" / recipe / "pretrained" / f"{name}.pth"
     with replace(target) as temporary:
         torch.save(package, temporary)
-        difference = _difference_db(models.load(source), models.load(temporary))
+        rounded, unrounded = models.load(temporary), models.load(temporary)
+        unrounded.network.load_state_dict(exact)
+        difference = _difference_db(unrounded, rounded)
         if not difference <= TOLERANCE_DB:
             raise UserError(f"{source}: as float16 its estimates change by {difference:.0f} dB,"
                             f" expected {TOLERANCE_DB:.0f} or less")  # fmt: skip
     return target, difference
+
+
+def _arguments(recipe: str, overrides: dict) -> dict:
+    """Arguments of the network that the command line names, checked against the recipe.
+
+    Raises:
+        UserError: no such recipe or key; a key of another section, or a value that may not be.
+    """
+    model = config.read(recipe, None, overrides)["model"]
+    keys = [config.match_key(key, config.flatten({"model": model})) for key in overrides]
+    return {key.removeprefix("model."): model[key.removeprefix("model.")] for key in keys}
 
 
 def _difference_db(exact, rounded) -> float:

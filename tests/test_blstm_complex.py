@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from local import models
+from local.errors import UserError
 from local.stft import STFT
 
 
@@ -39,6 +40,28 @@ def test_a_mask_of_one_returns_the_mixture():
     torch.testing.assert_close(residue, torch.zeros_like(mix), rtol=0, atol=1e-6)
 
 
+def test_shifts_are_the_mean_of_delayed_mixtures():
+    one, four = build(shifts=1), build(shifts=4)
+    mix = noise(2, 5001)
+    with torch.no_grad():
+        delays = (0, 64, 128, 192)
+        padded = [torch.nn.functional.pad(mix, (n, 256 - n)) for n in delays]
+        voices = [one(x)[:, 0, n : n + 5001] for n, x in zip(delays, padded, strict=True)]
+        found = four(mix)
+    torch.testing.assert_close(found[:, 0], sum(voices) / 4, rtol=0, atol=1e-6)
+    torch.testing.assert_close(found.sum(1), mix, rtol=0, atol=1e-6)
+    torch.manual_seed(0)
+    in_training = four.train()(mix)
+    torch.manual_seed(0)
+    assert torch.equal(in_training, one.train()(mix))
+
+
+@pytest.mark.parametrize(("recipe", "shifts"), [("blstm_complex", 3), ("lstm_complex", 2)])
+def test_shifts_that_cannot_be(recipe, shifts):
+    with pytest.raises(UserError, match=f"shifts {shifts}"):
+        build(recipe, shifts=shifts)
+
+
 @pytest.mark.parametrize("place", [4000, 4001, 4255])
 def test_the_causal_one_sees_511_samples_ahead(place):
     separator = build("lstm_complex")
@@ -54,7 +77,7 @@ def test_the_causal_one_sees_511_samples_ahead(place):
 
 
 def test_statistics_bring_the_training_set_to_mean_0_and_deviation_1():
-    network = build().network
+    network = build(shifts=1).network
     mix = noise(4, 16000) * torch.tensor([[0.1], [1.0], [3.0], [0.5]])
     with torch.no_grad():
         network.fit([(mix[:2], None), (mix[2:], None)])

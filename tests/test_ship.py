@@ -45,3 +45,25 @@ def test_a_name_is_a_word(source, monkeypatch, name):
     monkeypatch.setattr("sys.argv", ["ship", str(source.parent), "--as", name])
     with pytest.raises(UserError, match="--as expects"):
         ship.main()
+
+
+def test_what_the_weights_do_not_depend_on_can_be_changed(source, tmp_path, monkeypatch):
+    arguments = ["ship", str(source.parent), "--as", "voice", "--model.shifts", "4"]
+    monkeypatch.setattr("sys.argv", arguments)
+    ship.main()
+    path = tmp_path / "recipes" / "blstm_complex" / "pretrained" / "voice.pth"
+    assert models.load(path).network.shifts == 4
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("model.shift", "2", "did you mean 'model.shifts'"),
+        ("model.hidden_size", "8", "does not fit"),
+        ("optim.lr", "1", "unknown key"),
+    ],
+)
+def test_other_changes_are_one_line(source, tmp_path, key, value, message):
+    with pytest.raises(UserError, match=message):
+        ship.ship(source, "voice", {key: value})
+    assert not list(tmp_path.glob("recipes/**/*.pth"))

@@ -3,6 +3,7 @@
 import torch
 from asteroid.models import BaseModel
 from torch import nn
+from torch.nn import functional as F
 
 from local.frames import Frames
 from local.stft import STFT
@@ -31,23 +32,33 @@ class ComplexMaskLSTM(BaseModel):
         dropout: share of a recurrent layer's outputs that is dropped in training, but the last's.
         bidirectional: False: no frame sees one after it, and an estimated sample depends on the
             ``window - 1`` samples after it at most.
+        shifts: in use, not in training, the estimate is the mean of this many, of the mixture
+            delayed by equal parts of a hop (the "shift trick" of Défossez et al. 2019, "Music
+            source separation in the waveform domain", there at random). Their errors are not the
+            same, and so partly cancel. Live there is one.
         sample_rate: Hz.
 
     Raises:
-        ValueError: sizes from which a signal could not be recovered.
+        ValueError: sizes from which a signal could not be recovered; shifts that do not divide
+            the hop; several shifts of a network that looks back only.
     """
 
     def __init__(
         self, window=512, hop=256, input_size=256, hidden_size=256, num_layers=2, dropout=0.0,
-        bidirectional=True, sample_rate=16000,
+        bidirectional=True, shifts=1, sample_rate=16000,
     ):  # fmt: skip
         super().__init__(sample_rate=sample_rate)
         self.arguments = {
             "window": window, "hop": hop, "input_size": input_size, "hidden_size": hidden_size,
             "num_layers": num_layers, "dropout": dropout, "bidirectional": bidirectional,
-            "sample_rate": sample_rate,
+            "shifts": shifts, "sample_rate": sample_rate,
         }  # fmt: skip
         self.stft = STFT(window, hop)
+        if shifts < 1 or hop % shifts:
+            raise ValueError(f"shifts {shifts}: expected a divisor of the hop of {hop} samples")
+        if shifts > 1 and not bidirectional:
+            raise ValueError(f"shifts {shifts}: a network that looks back only has one")
+        self.shifts = shifts
         self.frames = Frames(self.stft)
         bins = self.stft.frequencies
         self.register_buffer("mean", torch.zeros(PARTS * bins))
@@ -61,10 +72,22 @@ class ComplexMaskLSTM(BaseModel):
 
     def forward(self, mix: torch.Tensor) -> torch.Tensor:
         """(batch, time) -> (batch, source, time)."""
+        if self.training or self.shifts == 1:
+            voice = self._voice(mix)
+        else:
+            hop, time = self.stft.hop, mix.shape[-1]
+            delays = range(0, hop, hop // self.shifts)
+            # one batch of all: recurrent layers take several examples in little more time than one
+            delayed = self._voice(torch.cat([F.pad(mix, (n, hop - n)) for n in delays]))
+            estimates = zip(delays, delayed.chunk(self.shifts), strict=True)
+            voice = sum(x[:, n : n + time] for n, x in estimates) / self.shifts
+        return torch.stack((voice, mix - voice), 1)
+
+    def _voice(self, mix: torch.Tensor) -> torch.Tensor:
+        """(batch, time) -> (batch, time)."""
         parts = self.stft.parts(mix)
         hidden, _ = self.recurrent(self._reduced(parts))
-        voice = self.stft.inverse_parts(self._masked(hidden, parts), mix.shape[-1])
-        return torch.stack((voice, mix - voice), 1)
+        return self.stft.inverse_parts(self._masked(hidden, parts), mix.shape[-1])
 
     def _reduced(self, parts: torch.Tensor) -> torch.Tensor:
         """(batch, 2, frequency, frame) -> (batch, frame, input_size)."""
