@@ -1,8 +1,10 @@
-"""What separators over the magnitudes of an STFT share: all but the network between.
+"""What separators over an STFT share: all but the network between.
 
-The network is told nothing of the level: it sees magnitudes in units of the mixture's, and what
+The network is told nothing of the level: it sees a spectrum in units of the mixture's, and what
 it says of magnitudes is in the same units, so an output moves with the level of its input.
 """
+
+import inspect
 
 import torch
 from asteroid.models import BaseModel
@@ -18,7 +20,22 @@ TARGETS = ("magnitude", *(name for name in masks.MASKS if name != "complex"))
 QUIET = 1e-10  # the level of silence: far under that of a single step of 24 bits
 
 
-class SpectrogramSeparator(BaseModel):
+class _OnSTFT(BaseModel):
+    """An STFT, and the arguments that ``get_model_args`` tells of."""
+
+    def __init__(self, window, hop, fft, sample_rate, **arguments):
+        super().__init__(sample_rate=sample_rate)
+        self.arguments = {"window": window, "hop": hop, "fft": fft, "sample_rate": sample_rate,
+                          **arguments}  # fmt: skip
+        self.stft = STFT(window, hop, fft)
+
+    def get_model_args(self):
+        """Arguments that build an equal model: those that the subclass takes."""
+        taken = inspect.signature(type(self)).parameters
+        return {name: value for name, value in self.arguments.items() if name in taken}
+
+
+class SpectrogramSeparator(_OnSTFT):
     """A network from the mixture's magnitudes to a mask or to the magnitudes of every source.
 
     Both are applied here, with the phase of the mixture. A subclass has ``estimate``; for its
@@ -42,17 +59,14 @@ class SpectrogramSeparator(BaseModel):
         self, window=1024, hop=256, fft=None, sample_rate=16000, output="mask",
         target="magnitude", **arguments,
     ):  # fmt: skip
-        super().__init__(sample_rate=sample_rate)
         if output not in OUTPUTS:
             raise ValueError(f"output {output!r}{nearest(output, OUTPUTS)}")
         if target not in TARGETS:
             raise ValueError(f"target {target!r}{nearest(target, TARGETS)}")
         if output == "magnitude" and target != "magnitude":
             raise ValueError(f"output magnitude has no {target} mask to learn: target: magnitude")
+        super().__init__(window, hop, fft, sample_rate, output=output, target=target, **arguments)
         self.output, self.target = output, target
-        self.arguments = {"window": window, "hop": hop, "fft": fft, "sample_rate": sample_rate,
-                          **arguments}  # fmt: skip
-        self.stft = STFT(window, hop, fft)
 
     def estimate(self, magnitude: torch.Tensor) -> torch.Tensor:
         """The network.
@@ -65,6 +79,14 @@ class SpectrogramSeparator(BaseModel):
         """
         raise NotImplementedError
 
+    def applied(self, estimate: torch.Tensor) -> torch.Tensor:
+        """What of an estimate is applied: all of it.
+
+        A subclass may normalise masks here, or cut them off at a threshold; ``compared`` does
+        not do so.
+        """
+        return estimate
+
     def forward(self, mix: torch.Tensor) -> torch.Tensor:
         """(batch, time) -> (batch, source, time)."""
         spectrum = self.stft(mix)
@@ -73,7 +95,7 @@ class SpectrogramSeparator(BaseModel):
         estimate = self.estimate(magnitude / unit).to(magnitude.dtype)
         # sgn: the phase alone
         carrier = spectrum if self.output == "mask" else torch.sgn(spectrum) * unit
-        return self.stft.inverse(masks.apply(estimate, carrier), mix.shape[-1])
+        return self.stft.inverse(masks.apply(self.applied(estimate), carrier), mix.shape[-1])
 
     def compared(
         self, mix: torch.Tensor, sources: torch.Tensor
@@ -98,9 +120,32 @@ class SpectrogramSeparator(BaseModel):
             estimate = masks.apply(estimate, magnitude)
         return estimate, references.abs() / unit.unsqueeze(1)
 
-    def get_model_args(self):
-        """Arguments that build an equal model."""
-        return self.arguments
+
+class ComplexMaskSeparator(_OnSTFT):
+    """A network from the mixture's spectrum to a complex mask of every source.
+
+    Args:
+        masker: the network, complex (batch, frequency, frame), in units of the mixture's level,
+            -> complex (batch, source, frequency, frame).
+        window: samples.
+        hop: samples between frames.
+        fft: samples; None: the window, see ``local.stft``.
+        sample_rate: Hz.
+        arguments: further arguments of the subclass, for ``get_model_args``.
+
+    Raises:
+        ValueError: sizes from which a signal could not be recovered.
+    """
+
+    def __init__(self, masker, window=1024, hop=256, fft=None, sample_rate=16000, **arguments):
+        super().__init__(window, hop, fft, sample_rate, **arguments)
+        self.masker = masker
+
+    def forward(self, mix: torch.Tensor) -> torch.Tensor:
+        """(batch, time) -> (batch, source, time)."""
+        spectrum = self.stft(mix)
+        estimate = self.masker(spectrum / level(spectrum.abs()))
+        return self.stft.inverse(masks.apply(estimate, spectrum), mix.shape[-1])
 
 
 def level(magnitude: torch.Tensor) -> torch.Tensor:

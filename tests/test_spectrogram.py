@@ -117,8 +117,12 @@ def test_outputs_and_targets_that_are_none(arguments):
         Given(None, **arguments)
 
 
-def test_arguments_build_an_equal_model():
-    model = SpectrogramSeparator(window=64, hop=16, fft=128, sample_rate=8000, channels=[1, 2])
-    assert model.get_model_args() == {
-        "window": 64, "hop": 16, "fft": 128, "sample_rate": 8000, "channels": [1, 2]
-    }  # fmt: skip
+def test_arguments_are_those_that_the_subclass_takes():
+    class Wide(SpectrogramSeparator):
+        def __init__(self, window=8, target="magnitude", channels=(1, 2), sample_rate=16000):
+            super().__init__(window, 2, None, sample_rate, target=target, channels=channels)
+
+    arguments = {"window": 64, "target": "wiener", "channels": [3], "sample_rate": 8000}
+    model = Wide(**arguments)
+    assert model.get_model_args() == arguments
+    assert (len(model.stft.window), model.stft.hop) == (64, 2)
