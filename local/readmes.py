@@ -154,7 +154,7 @@ def _details(rows: list[dict]) -> list[str]:
                 continue
             rest = tuple(
                 ((f"{level} dB" if level != ALL else "mean",),
-                 *(_cell(found.get((c.source, c.metric, level)), c, "") for c in columns))
+                 *(_cell(found.get((c.source, c.metric, level)), c, ALL) for c in columns))
                 for level in (*levels, ALL)
             )  # fmt: skip
             caption = f"{origin['experiment']} by SNR; SDR, SIR and SAR after BSS Eval v4, dB"

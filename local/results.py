@@ -39,8 +39,8 @@ DEFAULT_TABLE = "quality"
 class Shown(NamedTuple):
     """A column of the tables: which scores, under which head, and how they are shown.
 
-    ``interval`` adds the 95 % interval to the mean over all SNR levels; ``per_level`` puts a
-    column for each level before it.
+    ``interval`` adds the 95 % interval to the mean, of a table over all SNR levels only to that
+    over all; ``per_level`` puts a column for each level before it.
     """
 
     source: str
@@ -63,14 +63,14 @@ SHOWN = (
     Shown("voice", "pesq_nb", "NB-PESQ", 2),
 )
 BY_LEVEL = (
-    Shown("voice", "si_sdr", "voice SI-SDR", 1),
+    Shown("voice", "si_sdr", "voice SI-SDR", 1, interval=True),
     Shown("voice", "sdr_v4", "SDR", 1),
     Shown("voice", "sir_v4", "SIR", 1),
     Shown("voice", "sar_v4", "SAR", 1),
     Shown("voice", "stoi", "STOI", 3),
     Shown("voice", "pesq_wb", "WB-PESQ", 2),
     Shown("voice", "pesq_nb", "NB-PESQ", 2),
-    Shown("noise", "si_sdr", "noise SI-SDR", 1),
+    Shown("noise", "si_sdr", "noise SI-SDR", 1, interval=True),
     Shown("noise", "sdr_v4", "SDR", 1),
     Shown("noise", "sir_v4", "SIR", 1),
     Shown("noise", "sar_v4", "SAR", 1),

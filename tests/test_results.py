@@ -182,7 +182,7 @@ def test_write_fills_every_readme_and_nothing_else(tree, monkeypatch, capsys):
         "", "voice SI-SDR", "SDR", "STOI", "noise SI-SDR", "SDR",
     ]  # fmt: skip
     assert [cell.strip() for cell in details[2].strip("|").split("|")] == [
-        "-5 dB", "-3.0", "-3.0", "0.863", "7.0", "7.0",
+        "-5 dB", "-3.0 [-3.0, -3.0]", "-3.0", "0.863", "7.0 [7.0, 7.0]", "7.0",
     ]  # fmt: skip
     assert details[-1].startswith("| mean |")
     listed = (tree / "README.md").read_text(encoding="utf-8")
