@@ -1,5 +1,6 @@
 """A study: what is asked for, what is run and not run again, its table and its figure."""
 
+import subprocess
 import sys
 
 import pandas
@@ -141,3 +142,21 @@ def test_the_last_line_says_why_it_failed(end, reason, tmp_path, monkeypatch):
     program(monkeypatch, f"import sys\nif sys.argv[1] == 'train': {end}\nelse: print('never')")
     assert series.carry_out(of, "si_sdr") == reason
     assert "never" not in of.log.read_text()
+
+
+def test_an_interruption_lets_the_program_end_in_its_own_way(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    of = series.Experiment("garden", "toy", None, "a", {})
+    program(monkeypatch, "import time; time.sleep(0.5); print('ended')")
+    wait, calls = subprocess.Popen.wait, []
+
+    def interrupted(self, timeout=None):
+        calls.append(timeout)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return wait(self, timeout)
+
+    monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        series.carry_out(of, "si_sdr")
+    assert of.log.read_text() == "ended\n"
