@@ -148,6 +148,21 @@ class ComplexMaskSeparator(_OnSTFT):
         return self.stft.inverse(masks.apply(estimate, spectrum), mix.shape[-1])
 
 
+def squared_error(separator: SpectrogramSeparator, mix: torch.Tensor, sources: torch.Tensor):
+    """Mean squared error of what ``target`` names; a class makes it its own by ``loss = ...``.
+
+    Args:
+        separator: whose output.
+        mix: (batch, time).
+        sources: (batch, source, time).
+
+    Returns:
+        scalar, and {"mse": the same without gradient}.
+    """
+    error = F.mse_loss(*separator.compared(mix, sources))
+    return error, {"mse": error.detach()}
+
+
 def level(magnitude: torch.Tensor) -> torch.Tensor:
     """Root mean square of the magnitudes (batch, frequency, frame) of each -> (batch, 1, 1)."""
     return magnitude.square().mean((-2, -1), keepdim=True).sqrt().clamp(min=QUIET)
