@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from asteroid.complex_nn import ComplexMultiplicationWrapper
 from asteroid.masknn.norms import GlobLN
+from asteroid.masknn.recurrent import SingleRNN
 from torch import nn
 
 from local import layers
@@ -27,7 +29,7 @@ def compare(stock, fast, x, **tolerances):
     for layer in (stock, fast):
         x = x.detach().requires_grad_()
         out = layer(x)
-        (out * noise(*out.shape, seed=9)).sum().backward()
+        (out * noise(*out.shape, seed=9)).sum().abs().backward()
         results.append([out.detach(), x.grad, *(p.grad.clone() for p in layer.parameters())])
     for theirs, ours in zip(*results, strict=True):
         assert ours.dtype == theirs.dtype
@@ -102,3 +104,35 @@ def test_convolution_of_another_type():
     compare(stock, fast, noise(1, 7, 50).double())
     with torch.inference_mode():
         assert torch.equal(fast(noise(1, 7, 50).double()), stock(noise(1, 7, 50).double()))
+
+
+COMPLEX = {
+    "plain": (nn.Conv2d, 3, 4, (3, 2), (2, 1), (1, 0)),
+    "transposed": (nn.ConvTranspose2d, 3, 4, (3, 2), (2, 1), (1, 0), (1, 0)),
+    "grouped": (nn.Conv2d, 3, 6, 3, 1, 1, 1, 3),
+    "linear": (nn.Linear, 7, 5),
+}
+
+
+@pytest.mark.parametrize("kind", COMPLEX)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_complex_layer(kind, dtype):
+    stock, fast = (ComplexMultiplicationWrapper(*COMPLEX[kind]).to(dtype) for _ in range(2))
+    x = torch.complex(noise(2, 3, 9, 7), noise(2, 3, 9, 7, seed=1)).to(dtype.to_complex())
+    compare(stock, fast, x, rtol=1e-4, atol=1e-4)
+
+
+def test_complex_recurrent_layer():
+    stock, fast = (ComplexMultiplicationWrapper(SingleRNN, "LSTM", 7, 5) for _ in range(2))
+    x = torch.complex(noise(2, 9, 7), noise(2, 9, 7, seed=1))
+    compare(stock, fast, x, rtol=1e-4, atol=1e-5)
+
+
+def test_complex_layer_under_autocast_stays_complex64():
+    fast = ComplexMultiplicationWrapper(*COMPLEX["plain"])
+    layers.speed_up(nn.Sequential(fast))
+    x = torch.complex(noise(2, 3, 9, 7), noise(2, 3, 9, 7, seed=1))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        out = fast(x)
+    assert out.dtype == torch.complex64
+    torch.testing.assert_close(out, fast(x), rtol=0.05, atol=0.05)

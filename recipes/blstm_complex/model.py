@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from local.frames import Frames
+from local.moments import Moments
 from local.stft import STFT
 
 FLOOR = 1e-4  # magnitude under the logarithm: that of a Hann window over noise at -103 dBFS
@@ -151,16 +152,11 @@ class ComplexMaskLSTM(BaseModel):
         Args:
             batches: of mix (batch, time) and sources, which are not used.
         """
-        count, total, squares = 0, 0.0, 0.0
+        moments = Moments()
         for mix, _ in batches:
-            parts = features(self.stft.parts(mix.to(self.mean.device))).flatten(0, 1).double()
-            count += len(parts)
-            total, squares = total + parts.sum(0), squares + parts.square().sum(0)
-        mean = total / count
-        variance = (squares / count - mean.square()).clamp(min=0)
-        self.mean.copy_(mean)
-        # a frequency at which nothing ever happened stays as it is
-        self.deviation.copy_(torch.where(variance > 1e-12, variance.sqrt(), 1.0))
+            moments.add(features(self.stft.parts(mix.to(self.mean.device))).flatten(0, 1))
+        self.mean.copy_(moments.mean())
+        self.deviation.copy_(moments.deviation())
 
     def get_model_args(self):
         """Arguments that build an equal model."""

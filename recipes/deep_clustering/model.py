@@ -1,0 +1,169 @@
+"""An embedding for every bin of an STFT, such that the bins of a source lie together."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from local import masks
+from local.clusters import k_means, nearest, one_hot
+from local.spectrogram import SpectrogramSeparator, level
+
+FLOOR = 1e-4  # magnitude under the logarithm, in units of the mixture's level: -80 dB
+FOLLOWING = 0.05  # share by which a batch moves the centroids in training
+
+
+class DeepClustering(SpectrogramSeparator):
+    """Bidirectional LSTMs give a unit vector per bin; k-means over them gives a binary mask.
+
+    After Hershey et al. 2016, "Deep clustering: Discriminative embeddings for segmentation and
+    separation". Vectors of bins that one source dominates are to be equal, those of two sources
+    orthogonal. The centroids of both sources over the training set (``fit``) are where k-means
+    starts, so that each cluster has a source's name.
+
+    With ``mask_share`` above 0 it is a chimera (Luo et al. 2017, "Deep clustering and
+    conventional networks for music separation: Stronger together"): a second layer beside the
+    embeddings gives masks, which are learnt with them and are what separates.
+
+    Args:
+        window: samples.
+        hop: samples between frames.
+        hidden_size: cells of a recurrent layer, in each direction.
+        num_layers: recurrent layers.
+        embedding_size: length of a bin's vector.
+        silence_db: dB below the mixture's loudest bin; bins further down have no weight.
+        mask_share: of the masks in the loss, 0 to below 1; 0: no masks but those of k-means.
+        n_src: sources.
+        sample_rate: Hz.
+
+    Raises:
+        ValueError: sizes from which a signal could not be recovered, fewer dimensions than
+            sources, or a share out of range.
+    """
+
+    def __init__(
+        self, window=1024, hop=256, hidden_size=600, num_layers=2, embedding_size=40,
+        silence_db=40.0, mask_share=0.0, n_src=2, sample_rate=16000,
+    ):  # fmt: skip
+        super().__init__(
+            window, hop, None, sample_rate, hidden_size=hidden_size, num_layers=num_layers,
+            embedding_size=embedding_size, silence_db=silence_db, mask_share=mask_share,
+            n_src=n_src,
+        )  # fmt: skip
+        if embedding_size < n_src:
+            raise ValueError(f"embedding_size {embedding_size}: at least the {n_src} sources")
+        if not 0 <= mask_share < 1:
+            raise ValueError(f"mask_share {mask_share}: from 0 to below 1")
+        self.silence_db, self.mask_share = silence_db, mask_share
+        bins = self.stft.frequencies
+        self.scale = nn.BatchNorm1d(bins, affine=False)
+        self.recurrent = nn.LSTM(
+            bins, hidden_size, num_layers, batch_first=True, bidirectional=True
+        )
+        self.embed = nn.Linear(2 * hidden_size, bins * embedding_size)
+        self.mask = nn.Linear(2 * hidden_size, bins * n_src) if mask_share else None
+        self.register_buffer("centroids", torch.eye(n_src, embedding_size))
+
+    def estimate(self, magnitude: torch.Tensor) -> torch.Tensor:
+        """(batch, frequency, frame) -> masks that sum to 1 (batch, source, frequency, frame)."""
+        hidden = self._hidden(magnitude)
+        if self.mask is not None:
+            return self._soft(hidden)
+        points = self._embeddings(hidden)
+        centres = k_means(points, self._weights(magnitude), self.centroids)
+        labels = one_hot(nearest(points, centres), len(self.centroids), points.dtype)
+        frames = labels.unflatten(1, (-1, self.stft.frequencies))
+        return frames.permute(0, 3, 2, 1)
+
+    def loss(self, mix: torch.Tensor, sources: torch.Tensor):
+        """How far the embeddings' affinities are from the sources', and the masks' error.
+
+        The first is the mean over all pairs of bins that are not silent of (v_i v_j - y_i y_j)^2,
+        where v is a bin's embedding and y is 1 at the source that dominates it (Hershey et al.,
+        eq. 1 and 3). Both sources have a place in y, also where one of them dominates every bin.
+
+        Args:
+            mix: (batch, time).
+            sources: (batch, source, time).
+
+        Returns:
+            scalar, and {"affinity", "magnitude": scalar without gradient}, the latter the mean
+            absolute error of what the masks let through, if there are any.
+        """
+        magnitude, references = self.stft(mix).abs(), self.stft(sources)
+        unit = level(magnitude)
+        magnitude = magnitude / unit
+        hidden = self._hidden(magnitude)
+        points, labels = self._labelled(hidden, magnitude, references)
+        with torch.autocast(points.device.type, enabled=False):
+            crossed = points.transpose(1, 2) @ labels
+            pairs = labels.sum((1, 2)).square().clamp(min=1)
+            affinity = (_squares(points.transpose(1, 2) @ points) - 2 * _squares(crossed)
+                        + _squares(labels.transpose(1, 2) @ labels)) / pairs  # fmt: skip
+        affinity = affinity.mean()
+        if self.training:
+            self._learn(crossed.detach().sum(0).T, labels.sum((0, 1)), FOLLOWING)
+        if self.mask is None:
+            return affinity, {"affinity": affinity.detach()}
+        estimate = masks.apply(self._soft(hidden), magnitude)
+        error = F.l1_loss(estimate, references.abs() / unit.unsqueeze(1))
+        total = torch.lerp(affinity, error, self.mask_share)
+        return total, {"affinity": affinity.detach(), "magnitude": error.detach()}
+
+    def fit(self, batches) -> None:
+        """The mean embedding of the bins that each source dominates.
+
+        Args:
+            batches: of mix (batch, time) and sources (batch, source, time).
+        """
+        sums, counts = 0, 0
+        for mix, sources in batches:
+            mix, sources = mix.to(self.centroids.device), sources.to(self.centroids.device)
+            magnitude = self.stft(mix).abs()
+            magnitude = magnitude / level(magnitude)
+            points, labels = self._labelled(self._hidden(magnitude), magnitude, self.stft(sources))
+            sums = sums + (labels.transpose(1, 2) @ points).sum(0).double()
+            counts = counts + labels.sum((0, 1)).double()
+        self._learn(sums, counts, 1.0)
+
+    def _hidden(self, magnitude):
+        """(batch, frequency, frame) -> what the recurrent layers give (batch, frame, channel)."""
+        scaled = self.scale(magnitude.clamp(min=FLOOR).log())
+        return self.recurrent(scaled.transpose(1, 2))[0]
+
+    def _embeddings(self, hidden):
+        """(batch, frame, channel) -> unit vectors (batch, frame and frequency, dimension)."""
+        values = torch.tanh(self.embed(hidden)).float()
+        values = values.unflatten(-1, (self.stft.frequencies, -1)).flatten(1, 2)
+        return F.normalize(values, dim=-1)
+
+    def _soft(self, hidden):
+        """(batch, frame, channel) -> masks that sum to 1 (batch, source, frequency, frame)."""
+        values = self.mask(hidden).float().unflatten(-1, (-1, self.stft.frequencies))
+        return torch.softmax(values, 2).permute(0, 2, 3, 1)
+
+    def _weights(self, magnitude):
+        """1 where a bin is not silent, else 0: (batch, frame and frequency)."""
+        loudest = magnitude.amax((1, 2), keepdim=True)
+        heard = magnitude > loudest * 10 ** (-self.silence_db / 20)
+        return heard.transpose(1, 2).flatten(1).to(magnitude.dtype)
+
+    def _labelled(self, hidden, magnitude, references):
+        """Embeddings, and 1 at the source that dominates; both 0 where a bin is silent.
+
+        Returns:
+            (batch, frame and frequency, dimension) and (batch, frame and frequency, source).
+        """
+        weights = self._weights(magnitude).unsqueeze(-1)
+        labels = masks.binary(*references.unbind(1)).permute(0, 3, 2, 1).flatten(1, 2)
+        return self._embeddings(hidden) * weights, labels * weights
+
+    def _learn(self, sums, counts, share):
+        """Move the centroids by ``share`` to the means; one of no members stays."""
+        means = (sums / counts.clamp(min=1).unsqueeze(-1)).to(self.centroids.dtype)
+        means = torch.where(counts.unsqueeze(-1) > 0, means, self.centroids)
+        self.centroids.lerp_(means, share)
+
+
+def _squares(matrices):
+    """(batch, row, column) -> sums of squares (batch,)."""
+    return matrices.square().sum((1, 2))

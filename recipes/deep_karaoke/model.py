@@ -1,0 +1,121 @@
+"""A fully connected network on windows of frames, which says where the voice is the louder."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from local import masks
+from local.spectrogram import SpectrogramSeparator, level
+
+
+class DeepKaraoke(SpectrogramSeparator):
+    """Windows of frames in, and out for each of their bins the probability that voice dominates.
+
+    After Simpson, Roma and Plumbley 2015, "Deep Karaoke: Extracting vocals from musical mixtures
+    using a convolutional deep neural network": one hidden layer, sigmoids, the ideal binary mask
+    as the target. Windows overlap, and the mean of what they say of a bin is held against a
+    threshold: the voice takes the bins above it, the noise those where the probability of noise
+    is above it.
+
+    Args:
+        window: samples of a frame.
+        hop: samples between frames.
+        frames: of a window that the network sees at once.
+        step: frames between windows in use.
+        training_step: frames between windows in training.
+        hidden_size: units between input and output.
+        threshold: 0 to below 1.
+        sample_rate: Hz.
+
+    Raises:
+        ValueError: sizes from which a signal could not be recovered, or steps that leave frames
+            out.
+    """
+
+    def __init__(
+        self, window=1024, hop=256, frames=20, step=1, training_step=10, hidden_size=10260,
+        threshold=0.5, sample_rate=16000,
+    ):  # fmt: skip
+        super().__init__(
+            window, hop, None, sample_rate, target="binary", frames=frames, step=step,
+            training_step=training_step, hidden_size=hidden_size, threshold=threshold,
+        )  # fmt: skip
+        for name, value in {"step": step, "training_step": training_step}.items():
+            if not 1 <= value <= frames:
+                raise ValueError(f"{name} {value}: from 1 to the {frames} frames of a window")
+        self.frames, self.step, self.training_step = frames, step, training_step
+        self.threshold = threshold
+        size = self.stft.frequencies * frames
+        self.network = nn.Sequential(
+            nn.Linear(size, hidden_size), nn.Sigmoid(), nn.Linear(hidden_size, size)
+        )
+
+    def estimate(self, magnitude: torch.Tensor) -> torch.Tensor:
+        """(batch, frequency, frame) -> probabilities (batch, source, frequency, frame)."""
+        probabilities = torch.sigmoid(self._logits(magnitude, self.step).float())
+        voice = overlapped_mean(probabilities, magnitude.shape[-1], self.step)
+        return torch.stack((voice, 1 - voice), 1)
+
+    def applied(self, estimate: torch.Tensor) -> torch.Tensor:
+        """Probabilities -> masks of 0 and 1, of the same shape."""
+        return (estimate > self.threshold).to(estimate.dtype)
+
+    def loss(self, mix: torch.Tensor, sources: torch.Tensor):
+        """Cross-entropy of what every window says with the voice's ideal binary mask.
+
+        Args:
+            mix: (batch, time).
+            sources: (batch, source, time).
+
+        Returns:
+            scalar, and {"cross_entropy": the same without gradient}.
+        """
+        magnitude = self.stft(mix).abs()
+        voice = masks.binary(*self.stft(sources).unbind(1))[:, 0]
+        logits = self._logits(magnitude / level(magnitude), self.training_step)
+        wanted = windows(voice, self.frames, self.training_step)
+        entropy = F.binary_cross_entropy_with_logits(logits.float(), wanted)
+        return entropy, {"cross_entropy": entropy.detach()}
+
+    def _logits(self, magnitude, step):
+        """(batch, frequency, frame) -> (batch, window, frequency, frame of it)."""
+        seen = windows(magnitude, self.frames, step)
+        return self.network(seen.flatten(2)).view(seen.shape)
+
+
+def windows(x: torch.Tensor, frames: int, step: int) -> torch.Tensor:
+    """Overlapping windows over the frames of ``x``, the last one filled up with zeros.
+
+    Args:
+        x: (batch, frequency, frame).
+        frames: of a window.
+        step: frames between windows, at most ``frames``.
+
+    Returns:
+        (batch, window, frequency, frame of it), as many as it takes for every frame to be in one.
+    """
+    total = x.shape[-1]
+    missing = frames - total if total < frames else (frames - total) % step
+    return F.pad(x, (0, missing)).unfold(-1, frames, step).transpose(1, 2)
+
+
+def overlapped_mean(x: torch.Tensor, total: int, step: int) -> torch.Tensor:
+    """The mean of what the windows of ``windows`` hold for each frame.
+
+    Args:
+        x: (batch, window, frequency, frame of it).
+        total: frames.
+        step: frames between windows.
+
+    Returns:
+        (batch, frequency, total).
+    """
+    _, count, _, frames = x.shape
+    length = (count - 1) * step + frames
+
+    def added(columns):
+        """(batch, channel x frame of a window, window) -> (batch, channel, frame)."""
+        return F.fold(columns, (1, length), (1, frames), stride=(1, step)).squeeze(2)
+
+    sums = added(x.flatten(2).transpose(1, 2))
+    return (sums / added(x.new_ones(1, frames, count)))[..., :total]

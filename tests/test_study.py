@@ -1,0 +1,162 @@
+"""A study: what is asked for, what is run and not run again, its table and its figure."""
+
+import subprocess
+import sys
+
+import pandas
+import pytest
+import scored_experiments
+import toy_recipes
+import yaml
+
+from local import SOURCES, aggregate, evaluate, experiment, manifest, series, study
+from local.errors import UserError, guard
+
+VARY = ["--vary", "model.gain,data.segment", "0.5,1.0", "0.8,2.0"]
+
+
+@pytest.fixture(scope="module")
+def garden(tmp_path_factory):
+    """A folder with a recipe ``toy``, and a test manifest, ``data/garden/test.csv``."""
+    folder = tmp_path_factory.mktemp("study")
+    toy_recipes.make_recipe(folder, "toy", toy_recipes.PLAIN, {"data.sample_rate": 8000})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        scored_experiments.make_manifest("garden", 4, 800)
+        test = experiment.data_dir("garden") / "test.csv"
+        test.with_name("train.csv").write_bytes(test.read_bytes())
+    return folder
+
+
+@pytest.fixture
+def ran(garden, tmp_path, monkeypatch):
+    """Experiments carried out: not by programs, which take long to start, and untrained."""
+    (tmp_path / "data").symlink_to(garden / "data")
+    toy_recipes.use_root(monkeypatch, garden)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(aggregate, "RESAMPLES", aggregate.CHUNK)
+    found = []
+
+    def carry_out(of, metrics):
+        found.append(of)
+        if of.settings["model.gain"] == "0.8" and "broken" in of.folder.name:
+            return "it broke"
+        gain = float(of.settings["model.gain"])
+        scored_experiments.make_experiment(of.data, of.model, of.tag, gain=gain)
+        test = manifest.read(experiment.data_dir(of.data) / "test.csv")
+        evaluate.evaluate(of.folder, test, [metrics], run=lambda task, items: map(task, items))
+        return None
+
+    monkeypatch.setattr(series, "carry_out", carry_out)
+    return found
+
+
+def run(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["study", "--model", "toy", "--name", "garden", *words])
+    study.main()
+
+
+def test_a_study_from_its_command_to_its_figure(ran, monkeypatch, capsys):
+    run(monkeypatch, *VARY, "--optim.lr", "0.1")
+    assert [of.folder.name for of in ran] == ["toy_gain0.5_segment1.0", "toy_gain0.8_segment2.0"]
+    assert ran[0].settings == {"optim.lr": "0.1", "model.gain": "0.5", "data.segment": "1.0"}
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    assert lines[1].startswith("[2/2] toy_gain0.8_segment2.0: SI-SDR voice ")
+    place = experiment.EXPERIMENTS / "garden" / "study" / "toy_gain-segment"
+    assert "<svg" in (place / "study.svg").read_text()
+    about = yaml.safe_load((place / "study.yml").read_text())
+    assert about["settings"]["0.5,1.0"] == ran[0].settings
+    assert about["failed"] == {}
+    table = pandas.read_csv(place / "study.csv")
+    assert list(table["source"]) == [*SOURCES] * 2
+    assert list(table["setting"]) == ["0.5,1.0"] * 2 + ["0.8,2.0"] * 2
+    # a gain changes no SI-SDR: the estimates are as good as the mixture
+    assert table["improvement"].abs().max() < 1e-6
+    scores = aggregate.read_scores(next(ran[0].folder.glob("scores/*/scores.csv")))
+    voice = scores[scores["source"] == "voice"]["si_sdr"]
+    assert table["mean"][0] == pytest.approx(voice.mean())
+    assert table["ci_low"][0] < table["mean"][0] < table["ci_high"][0]
+    assert (table["parameters"] == 2).all()
+
+
+def test_a_failure_is_told_at_the_end_and_the_others_are_done(ran, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        guard(lambda: run(monkeypatch, "--tag", "broken", *VARY))
+    assert stopped.value.code == 1
+    said = capsys.readouterr()
+    assert said.out.splitlines()[1] == "[2/2] toy_broken_gain0.8_segment2.0: it broke"
+    assert "failed: 0.8,2.0" in said.err
+    place = experiment.EXPERIMENTS / "garden" / "study" / "toy_broken_gain-segment"
+    assert list(pandas.read_csv(place / "study.csv")["setting"]) == ["0.5,1.0"] * 2
+    assert yaml.safe_load((place / "study.yml").read_text())["failed"] == {"0.8,2.0": "it broke"}
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--vary", "model.gain"], "--vary model.gain expects settings"),
+        (["--vary", "model.gain", "1,2"], "--vary expects 1 values for model.gain, found '1,2'"),
+        (["--vary", "model.gain,seed", "1,"], "--vary expects 2 values for model.gain,seed"),
+        (["--vary", "model.gain", "1", "1"], "--vary: 1 stands twice"),
+        (["--vary", "model.gian", "1"], "unknown key --model.gian; did you mean 'model.gain'?"),
+        (["--vary", "model.gain", "x"], "command line: model.gain expects a number, found 'x'"),
+        (["--vary", "seed", "1", "--seed", "2"], "--seed is varied"),
+        (["--vary", "log.tensorboard", "yes!"], "command line: log.tensorboard expects true"),
+    ],
+)
+def test_what_cannot_be_varied_is_said_before_anything_is_run(words, line, ran, monkeypatch):
+    with pytest.raises(UserError) as error:
+        run(monkeypatch, *words)
+    assert str(error.value).startswith(line)
+    assert not ran
+
+
+def program(monkeypatch, text):
+    """Run Python ``text`` instead of a stage, which is its first argument."""
+    command = lambda of, stage: [sys.executable, "-c", text, stage]  # noqa: E731
+    monkeypatch.setattr(series.Experiment, "command", command)
+
+
+def test_an_experiment_is_trained_and_then_scored(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    of = series.Experiment("garden", "toy", "small", None, {"model.gain": "0.1"})
+    assert of.command("train")[1:] == ["-m", "local.train", "--model=toy", "--name=garden",
+                                       "--preset=small"]  # fmt: skip
+    program(monkeypatch, "import sys; print(sys.argv[1:])")
+    assert series.carry_out(of, "si_sdr") is None
+    assert of.log.read_text().splitlines() == [
+        "['train', '--model.gain=0.1']", "['evaluate', '--metrics=si_sdr']"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [("raise SystemExit('a line\\nthe reason')", "the reason"),
+     ("print(0, end='\\r'); print(1, end='\\r'); sys.exit(3)", "1"),
+     ("import os; os.kill(os.getpid(), 9)", "ended by signal 9")],
+)  # fmt: skip
+def test_the_last_line_says_why_it_failed(end, reason, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    of = series.Experiment("garden", "toy", None, "a", {})
+    program(monkeypatch, f"import sys\nif sys.argv[1] == 'train': {end}\nelse: print('never')")
+    assert series.carry_out(of, "si_sdr") == reason
+    assert "never" not in of.log.read_text()
+
+
+def test_an_interruption_lets_the_program_end_in_its_own_way(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    of = series.Experiment("garden", "toy", None, "a", {})
+    program(monkeypatch, "import time; time.sleep(0.5); print('ended')")
+    wait, calls = subprocess.Popen.wait, []
+
+    def interrupted(self, timeout=None):
+        calls.append(timeout)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return wait(self, timeout)
+
+    monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        series.carry_out(of, "si_sdr")
+    assert of.log.read_text() == "ended\n"
