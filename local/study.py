@@ -43,7 +43,8 @@ def main() -> None:
         reason = series.carry_out(of, METRIC)
         if reason:
             failed[name] = reason
-        print(f"[{number}/{len(found)}] {of.folder.name}: {reason or said(of, test.hash)}")
+        line = f"[{number}/{len(found)}] {of.folder.name}: {reason or said(of, test.hash)}"
+        print(line, flush=True)  # hours may lie between two of them
     done = {name: of for name, of in found.items() if name not in failed}
     if done:
         label = "-".join(key.rpartition(".")[2] for key in keys)
