@@ -9,7 +9,7 @@ import pandas
 import pytest
 import yaml
 
-from local import ROOT, aggregate, config, results
+from local import ROOT, aggregate, config, readmes, results
 from local.errors import UserError
 
 COMMAND = ["python", "-m", "local.train", "--model", "bee", "--tag=x", "--model.fb-name", "stft"]
@@ -17,7 +17,7 @@ README = "# Title\n\n<!-- results:{} -->\nold\n<!-- /results -->\n\nThe end.\n"
 
 
 def test_the_committed_readmes_say_what_the_committed_results_say():
-    for path, text in results.readmes().items():
+    for path, text in readmes.texts().items():
         assert path.read_text(encoding="utf-8") == text, "run: python -m local.results write"
 
 
@@ -105,10 +105,11 @@ def test_add_copies_the_rows_shown_with_their_origin(tree, monkeypatch):
         (same,) = scored[where & (scored["snr_db"] == row["snr_db"])].fillna("").to_dict("records")
         assert {name: row[name] for name in same} == same
     found = {(row["source"], row["metric"], row["snr_db"]) for row in rows}
-    assert len(found) == len(rows) == 5 + 5 + 1 + 2 + 1 + 2 + 2 + 2
+    assert len(found) == len(rows) == (7 + 5) * 5  # metrics of voice and noise, levels and mean
     assert ("voice", "si_sdr_mix", "-5") in found
     assert ("noise", "si_sdr", "all") in found
-    assert ("noise", "si_sdr", "-5") not in found
+    assert ("noise", "sdr_v4", "-5") in found
+    assert ("noise", "stoi", "-5") not in found
     assert {row["changes"] for row in rows} == {"model.fb_name=stft"}
     assert {row["command"] for row in rows} == {" ".join(COMMAND)}
     assert {(row["table"], row["data"], row["experiment"]) for row in rows} == {
@@ -130,7 +131,7 @@ def test_adding_again_replaces_and_gives_the_same_bytes(tree, monkeypatch):
     make_experiment(tree, gain=2.0, test_hash="ba9876543210")
     run(monkeypatch, "add", "exp/garden/ant-small")
     rows = rows_of(tree, "ant")
-    assert len(rows) == 3 * 20
+    assert len(rows) == 3 * 60
     changed = [row for row in rows if row["experiment"] == "ant-small"]
     assert {row["test_hash"] for row in changed} == {"ba9876543210"}
     assert {row["mean"] for row in changed if row["metric"] == "si_sdr_imp"} == {"2"}
@@ -172,6 +173,18 @@ def test_write_fills_every_readme_and_nothing_else(tree, monkeypatch, capsys):
     own = (tree / "recipes" / "ant" / "README.md").read_text(encoding="utf-8")
     assert "ant-small_low" in own
     assert "bee-small" not in own
+    assert "ant-small_low by SNR" in own
+    assert "by SNR" not in text
+    details = [
+        line for line in own.partition("ant-small_low by SNR")[2].splitlines() if "|" in line
+    ]
+    assert [cell.strip() for cell in details[0].strip("|").split("|")] == [
+        "", "voice SI-SDR", "SDR", "STOI", "noise SI-SDR", "SDR",
+    ]  # fmt: skip
+    assert [cell.strip() for cell in details[2].strip("|").split("|")] == [
+        "-5 dB", "-3.0", "-3.0", "0.863", "7.0", "7.0",
+    ]  # fmt: skip
+    assert details[-1].startswith("| mean |")
     listed = (tree / "README.md").read_text(encoding="utf-8")
     assert "- [bee](recipes/bee/): bee: an insect\n" in listed
     assert "old" not in text + own + listed
@@ -180,9 +193,18 @@ def test_write_fills_every_readme_and_nothing_else(tree, monkeypatch, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_a_card_of_weights_is_written_too(tree, monkeypatch):
+    card = tree / "recipes" / "ant" / "pretrained" / "summer.md"
+    card.parent.mkdir()
+    card.write_text(README.format("quality/ant"), encoding="utf-8")
+    run(monkeypatch, "add", make_experiment(tree))
+    run(monkeypatch, "write")
+    assert "| ant-small |" in card.read_text(encoding="utf-8")
+
+
 def test_a_recipe_without_results_says_so(tree):
     (tree / "recipes" / "ant" / "README.md").write_text(README.format("quality/ant"))
-    texts = results.readmes()
+    texts = readmes.texts()
     for recipe in ("ant", "bee"):
         assert "\n\nNot run yet.\n\n<!--" in texts[tree / "recipes" / recipe / "README.md"]
 
@@ -190,7 +212,7 @@ def test_a_recipe_without_results_says_so(tree):
 def test_test_sets_have_tables_of_their_own(tree, monkeypatch):
     run(monkeypatch, "add", make_experiment(tree))
     run(monkeypatch, "add", make_experiment(tree, "bee", test_hash="ba9876543210"))
-    text = results.readmes()[tree / "recipes" / "README.md"]
+    text = readmes.texts()[tree / "recipes" / "README.md"]
     assert text.count("| mixture, as it is |") == 2
 
 
@@ -198,7 +220,7 @@ def test_nothing_trained_has_no_training_in_its_small_print(tree, monkeypatch):
     untrained = dict.fromkeys(("macs_per_second", "training_seconds", "device", "threads",
                                "audio_seconds_seen"))  # fmt: skip
     run(monkeypatch, "add", make_experiment(tree, parameters=0, **untrained))
-    text = results.readmes()[tree / "recipes" / "README.md"]
+    text = readmes.texts()[tree / "recipes" / "README.md"]
     assert "seed 3; changed: `model.fb_name=stft`; 0 parameters; commit" in text
 
 
@@ -251,14 +273,14 @@ def test_tables_need_a_note_and_a_name_of_their_own(tree):
     path = tree / "recipes" / "tables.yml"
     path.write_text("quality: {title: Quality}\n")
     with pytest.raises(UserError, match="expected title and note"):
-        results.readmes()
+        readmes.texts()
     path.write_text("ant: {title: Quality, note: None}\n")
     with pytest.raises(UserError, match="rename it"):
-        results.readmes()
+        readmes.texts()
 
 
 def test_rows_of_a_table_that_is_gone(tree, monkeypatch):
     run(monkeypatch, "add", make_experiment(tree), "--table", "speed")
     (tree / "recipes" / "tables.yml").write_text("quality: {title: Quality, note: None}\n")
     with pytest.raises(UserError, match="'speed', which is not in"):
-        results.readmes()
+        readmes.texts()
