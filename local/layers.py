@@ -1,7 +1,7 @@
 """Layers that compute what the slow ones of Asteroid and torch compute, in less time."""
 
 import torch
-from asteroid.masknn.norms import GlobLN
+from asteroid.masknn.norms import CumLN, GlobLN
 from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
@@ -20,6 +20,25 @@ class FusedGlobLN(GlobLN):
     def forward(self, x, EPS: float = 1e-8):
         """(batch, channel, *) -> the same shape."""
         return F.group_norm(x, 1, self.gamma, self.beta, EPS)
+
+
+class FastCumLN(CumLN):
+    """Asteroid's cumulative layer norm in fewer passes, laid out as its input is.
+
+    It differs in two faults of the other: sums are taken in float32 at least, and a variance that
+    rounding makes negative is 0 and not NaN.
+    """
+
+    def forward(self, x, EPS: float = 1e-8):
+        """(batch, channel, frame) -> the same shape."""
+        exact = x.to(torch.promote_types(x.dtype, torch.float32))
+        frames = torch.arange(1, x.shape[-1] + 1, device=x.device, dtype=exact.dtype)
+        count = x.shape[1] * frames
+        mean = exact.sum(1).cumsum(-1) / count
+        variance = exact.square().sum(1).cumsum(-1) / count - mean.square()
+        scale = (variance.clamp(min=0) + EPS).rsqrt()
+        normal = torch.addcmul((-mean * scale).unsqueeze(1), exact, scale.unsqueeze(1))
+        return torch.addcmul(self.beta.unsqueeze(1), normal, self.gamma.unsqueeze(1)).to(x.dtype)
 
 
 class FastPReLU(nn.PReLU):
@@ -48,4 +67,4 @@ class _PReLU(torch.autograd.Function):
         return to_x, to_slope
 
 
-FASTER = {GlobLN: FusedGlobLN, nn.PReLU: FastPReLU}
+FASTER = {GlobLN: FusedGlobLN, CumLN: FastCumLN, nn.PReLU: FastPReLU}
