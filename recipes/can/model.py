@@ -37,6 +37,10 @@ class ContextAggregation(BaseModel):
             for i, dilation in enumerate([*dilations, 1])
         )
         self.output = nn.Conv1d(channels, 1 if outputs == "voice" else 2, 1)
+        # small at first: what the drawn layers make of a signal is no estimate of anything yet
+        with torch.no_grad():
+            self.output.weight *= 0.1
+            self.output.bias.zero_()
 
     def forward(self, mix: torch.Tensor) -> torch.Tensor:
         """(batch, time) -> (batch, source, time)."""
