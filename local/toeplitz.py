@@ -7,12 +7,13 @@ side of lag 0. Right sides `d` and solutions `x` are (p, q, lag).
 """
 
 import functools
-import logging
 from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
 import scipy.linalg
+
+from local.compiled import compiled
 
 EPS = np.finfo(float).eps
 ROUNDING = EPS / 4  # of a correlation, relative to the levels of what it correlates
@@ -100,25 +101,6 @@ def solve(r: np.ndarray, d: np.ndarray, energy: np.ndarray) -> Solution:
 def solve_dense(r: np.ndarray, d: np.ndarray, energy: np.ndarray) -> Solution:
     """As `solve`, but NaN only where T is exactly singular: elimination with pivots."""
     return _checked(_eliminate, r, d, energy)
-
-
-@functools.cache
-def compiled(function):
-    """A function of loops as machine code; None where numba cannot be imported."""
-    try:
-        import numba
-    except ImportError as error:
-        logging.getLogger(__name__).warning(
-            "BSS Eval runs without compiled code (same numbers, two to three times slower): %s",
-            error,
-        )
-        return None
-    # sums may be reordered, which lets them use vector instructions; NaN and inf stay what they are
-    options = {"fastmath": {"reassoc", "contract", "nsz"}}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder to keep machine code in can be written to
-        return numba.njit(**options)(function)
 
 
 def _levinson(r, d):
