@@ -2,7 +2,7 @@
 
 import torch
 from asteroid.complex_nn import ComplexMultiplicationWrapper
-from asteroid.masknn.norms import GlobLN
+from asteroid.masknn.norms import CumLN, GlobLN
 from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
@@ -21,6 +21,25 @@ class FusedGlobLN(GlobLN):
     def forward(self, x, EPS: float = 1e-8):
         """(batch, channel, *) -> the same shape."""
         return F.group_norm(x, 1, self.gamma, self.beta, EPS)
+
+
+class FastCumLN(CumLN):
+    """Asteroid's cumulative layer norm in fewer passes, laid out as its input is.
+
+    It differs in two faults of the other: sums are taken in float32 at least, and a variance that
+    rounding makes negative is 0 and not NaN.
+    """
+
+    def forward(self, x, EPS: float = 1e-8):
+        """(batch, channel, frame) -> the same shape."""
+        exact = x.to(torch.promote_types(x.dtype, torch.float32))
+        frames = torch.arange(1, x.shape[-1] + 1, device=x.device, dtype=exact.dtype)
+        count = x.shape[1] * frames
+        mean = exact.sum(1).cumsum(-1) / count
+        variance = exact.square().sum(1).cumsum(-1) / count - mean.square()
+        scale = (variance.clamp(min=0) + EPS).rsqrt()
+        normal = torch.addcmul((-mean * scale).unsqueeze(1), exact, scale.unsqueeze(1))
+        return torch.addcmul(self.beta.unsqueeze(1), normal, self.gamma.unsqueeze(1)).to(x.dtype)
 
 
 class FastPReLU(nn.PReLU):
@@ -100,6 +119,7 @@ class FastComplexMultiplication(ComplexMultiplicationWrapper):
 CONVOLUTIONS = {nn.Conv2d: F.conv2d, nn.ConvTranspose2d: F.conv_transpose2d}
 FASTER = {
     GlobLN: FusedGlobLN,
+    CumLN: FastCumLN,
     nn.PReLU: FastPReLU,
     nn.Conv1d: FastConv1d,
     ComplexMultiplicationWrapper: FastComplexMultiplication,

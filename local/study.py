@@ -6,20 +6,35 @@
 After ``--vary`` stand the keys, with commas between, then the settings, each a value for every
 key in their order. Each setting is an experiment of its own, with a tag that says it. The same
 command again continues an interrupted study; what is trained and scored is not done again.
+What the stages say goes to ``queue.log`` in the experiment's folder.
 """
 
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas
 
-from local import SOURCES, aggregate, config, experiment, manifest, series
+from local import SOURCES, aggregate, config, experiment, manifest, queue
 from local.aggregate import ALL, IMPROVEMENT
 from local.errors import Parser, UserError, guard
 
 METRIC = "si_sdr"
 COSTS = ("parameters", "macs_per_second", "audio_seconds_seen")  # of scores.yml
-SETTING = "setting"
+
+
+class Experiment(NamedTuple):
+    """One setting's.
+
+    Attributes:
+        folder: where it is kept.
+        names: what the stages call it by, as words of a command line.
+        settings: dotted key of conf.yml -> value, as on a command line.
+    """
+
+    folder: Path
+    names: list[str]
+    settings: dict[str, str]
 
 
 def main() -> None:
@@ -40,7 +55,7 @@ def main() -> None:
         raise UserError(f"{test.path}: no examples to score")
     failed = {}
     for number, (name, of) in enumerate(found.items(), 1):
-        reason = series.carry_out(of, METRIC)
+        reason = carry_out(of)
         if reason:
             failed[name] = reason
         line = f"[{number}/{len(found)}] {of.folder.name}: {reason or said(of, test.hash)}"
@@ -80,7 +95,7 @@ def read_settings(words: list[str]) -> tuple[list[str], list[list[str]]]:
 
 def experiments(
     args, data: str, overrides: dict[str, str], keys: list[str], settings: list[list[str]]
-) -> dict[str, series.Experiment]:
+) -> dict[str, Experiment]:
     """The experiments of a study by their settings as typed; all are checked before any is run.
 
     Args:
@@ -102,19 +117,35 @@ def experiments(
         words = [key.rpartition(".")[2].replace("_", "-") + value
                  for key, value in zip(keys, values, strict=True)]  # fmt: skip
         tag = "_".join([args.tag, *words] if args.tag else words)
-        of = series.Experiment(data, args.model, args.preset, tag, changes)
-        experiment.check_name(of.folder.name, "--vary")
-        found[",".join(values)] = of
+        experiment.check_name(tag, "--vary")
+        folder = experiment.exp_dir(data, args.model, args.preset, tag)
+        names = {"model": args.model, "name": data, "preset": args.preset, "tag": tag}
+        names = [f"--{option}={name}" for option, name in names.items() if name]
+        found[",".join(values)] = Experiment(folder, names, changes)
     return found
 
 
-def said(of: series.Experiment, test_hash: str) -> str:
+def carry_out(of: Experiment) -> str | None:
+    """Train and score one experiment.
+
+    Returns:
+        the line that says why it failed; None: it is done.
+    """
+    settings = [f"--{key}={value}" for key, value in of.settings.items()]
+    for stage, extra in (("train", settings), ("evaluate", [f"--metrics={METRIC}"])):
+        fault = queue.run_stage(stage, [*of.names, *extra], of.folder / queue.LOG)
+        if fault is not None:
+            return fault
+    return None
+
+
+def said(of: Experiment, test_hash: str) -> str:
     """A line on an experiment that is done."""
     rows = results({"": of}, test_hash).to_dict("records")
     return "SI-SDR " + ", ".join(f"{row['source']} {row['mean']:.1f} dB" for row in rows)
 
 
-def results(done: dict[str, series.Experiment], test_hash: str) -> pandas.DataFrame:
+def results(done: dict[str, Experiment], test_hash: str) -> pandas.DataFrame:
     """Means over the test mixtures, and what they cost.
 
     Args:
@@ -135,7 +166,7 @@ def results(done: dict[str, series.Experiment], test_hash: str) -> pandas.DataFr
         for source in SOURCES:
             own, gain = table.loc[(source, METRIC)], table.loc[(source, METRIC + IMPROVEMENT)]
             rows.append({
-                SETTING: setting, "source": source,
+                "setting": setting, "source": source,
                 **{name: own[name] for name in ("n", "n_failed", "mean", "ci_low", "ci_high")},
                 "improvement": gain["mean"], "improvement_ci_low": gain["ci_low"],
                 "improvement_ci_high": gain["ci_high"],

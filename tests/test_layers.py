@@ -3,7 +3,7 @@
 import pytest
 import torch
 from asteroid.complex_nn import ComplexMultiplicationWrapper
-from asteroid.masknn.norms import GlobLN
+from asteroid.masknn.norms import CumLN, GlobLN
 from asteroid.masknn.recurrent import SingleRNN
 from torch import nn
 
@@ -46,6 +46,26 @@ def test_global_norm_of_a_network_to_1e_6():
     layers.speed_up(fast)
     x = noise(2, 16, 4000)
     torch.testing.assert_close(fast(x), stock(x), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(3, 7, 50), (1, 7, 1), (2, 7, 4000)])
+def test_cumulative_norm(shape):
+    compare(CumLN(7), CumLN(7), 3 * noise(*shape) + 2, rtol=1e-4, atol=2e-4)
+
+
+def test_cumulative_norm_of_a_constant_is_finite():
+    layer = CumLN(7)
+    layers.speed_up(layer)
+    assert layer(torch.full((1, 7, 500), 1e3 / 3)).isfinite().all()
+
+
+def test_cumulative_norm_of_bfloat16_counts_beyond_its_digits():
+    layer = CumLN(7)
+    layers.speed_up(layer)
+    x = noise(1, 7, 2000) + 1
+    rough = layer(x.bfloat16())
+    assert rough.dtype == torch.bfloat16
+    torch.testing.assert_close(rough.float(), layer(x), rtol=0.02, atol=0.02)
 
 
 @pytest.mark.parametrize("shape", [(3, 7, 50), (2, 7, 5, 11), (4,)])

@@ -1,7 +1,7 @@
 """A study: what is asked for, what is run and not run again, its table and its figure."""
 
-import subprocess
 import sys
+from pathlib import Path
 
 import pandas
 import pytest
@@ -9,7 +9,7 @@ import scored_experiments
 import toy_recipes
 import yaml
 
-from local import SOURCES, aggregate, evaluate, experiment, manifest, series, study
+from local import SOURCES, aggregate, evaluate, experiment, manifest, queue, study
 from local.errors import UserError, guard
 
 VARY = ["--vary", "model.gain,data.segment", "0.5,1.0", "0.8,2.0"]
@@ -37,17 +37,17 @@ def ran(garden, tmp_path, monkeypatch):
     monkeypatch.setattr(aggregate, "RESAMPLES", aggregate.CHUNK)
     found = []
 
-    def carry_out(of, metrics):
+    def carry_out(of):
         found.append(of)
         if of.settings["model.gain"] == "0.8" and "broken" in of.folder.name:
             return "it broke"
         gain = float(of.settings["model.gain"])
-        scored_experiments.make_experiment(of.data, of.model, of.tag, gain=gain)
-        test = manifest.read(experiment.data_dir(of.data) / "test.csv")
-        evaluate.evaluate(of.folder, test, [metrics], run=lambda task, items: map(task, items))
+        scored_experiments.make_experiment("garden", "toy", of.folder.name[4:], gain=gain)
+        test = manifest.read(experiment.data_dir("garden") / "test.csv")
+        evaluate.evaluate(of.folder, test, ["si_sdr"], run=lambda task, items: map(task, items))
         return None
 
-    monkeypatch.setattr(series, "carry_out", carry_out)
+    monkeypatch.setattr(study, "carry_out", carry_out)
     return found
 
 
@@ -59,6 +59,7 @@ def run(monkeypatch, *words):
 def test_a_study_from_its_command_to_its_figure(ran, monkeypatch, capsys):
     run(monkeypatch, *VARY, "--optim.lr", "0.1")
     assert [of.folder.name for of in ran] == ["toy_gain0.5_segment1.0", "toy_gain0.8_segment2.0"]
+    assert ran[0].names == ["--model=toy", "--name=garden", "--tag=gain0.5_segment1.0"]
     assert ran[0].settings == {"optim.lr": "0.1", "model.gain": "0.5", "data.segment": "1.0"}
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
@@ -112,51 +113,18 @@ def test_what_cannot_be_varied_is_said_before_anything_is_run(words, line, ran, 
     assert not ran
 
 
-def program(monkeypatch, text):
-    """Run Python ``text`` instead of a stage, which is its first argument."""
-    command = lambda of, stage: [sys.executable, "-c", text, stage]  # noqa: E731
-    monkeypatch.setattr(series.Experiment, "command", command)
+def test_an_experiment_is_trained_and_then_scored(monkeypatch):
+    of = study.Experiment(Path("exp/d/toy_a"), ["--model=toy"], {"model.gain": "0.1"})
+    asked = []
 
+    def run_stage(*words):
+        asked.append(words)
+        return "the reason" if len(asked) == 3 else None
 
-def test_an_experiment_is_trained_and_then_scored(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    of = series.Experiment("garden", "toy", "small", None, {"model.gain": "0.1"})
-    assert of.command("train")[1:] == ["-m", "local.train", "--model=toy", "--name=garden",
-                                       "--preset=small"]  # fmt: skip
-    program(monkeypatch, "import sys; print(sys.argv[1:])")
-    assert series.carry_out(of, "si_sdr") is None
-    assert of.log.read_text().splitlines() == [
-        "['train', '--model.gain=0.1']", "['evaluate', '--metrics=si_sdr']"
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("end", "reason"),
-    [("raise SystemExit('a line\\nthe reason')", "the reason"),
-     ("print(0, end='\\r'); print(1, end='\\r'); sys.exit(3)", "1"),
-     ("import os; os.kill(os.getpid(), 9)", "ended by signal 9")],
-)  # fmt: skip
-def test_the_last_line_says_why_it_failed(end, reason, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    of = series.Experiment("garden", "toy", None, "a", {})
-    program(monkeypatch, f"import sys\nif sys.argv[1] == 'train': {end}\nelse: print('never')")
-    assert series.carry_out(of, "si_sdr") == reason
-    assert "never" not in of.log.read_text()
-
-
-def test_an_interruption_lets_the_program_end_in_its_own_way(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    of = series.Experiment("garden", "toy", None, "a", {})
-    program(monkeypatch, "import time; time.sleep(0.5); print('ended')")
-    wait, calls = subprocess.Popen.wait, []
-
-    def interrupted(self, timeout=None):
-        calls.append(timeout)
-        if len(calls) == 1:
-            raise KeyboardInterrupt
-        return wait(self, timeout)
-
-    monkeypatch.setattr(subprocess.Popen, "wait", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        series.carry_out(of, "si_sdr")
-    assert of.log.read_text() == "ended\n"
+    monkeypatch.setattr(queue, "run_stage", run_stage)
+    assert study.carry_out(of) is None
+    log = of.folder / "queue.log"
+    assert asked == [("train", ["--model=toy", "--model.gain=0.1"], log),
+                     ("evaluate", ["--model=toy", "--metrics=si_sdr"], log)]  # fmt: skip
+    assert study.carry_out(of) == "the reason"
+    assert len(asked) == 3

@@ -1,0 +1,114 @@
+"""Train several recipes one after the other, then evaluate each.
+
+    python -m local.queue NAME... --name DATA [--preset small] [--tag WORD] [--optim.lr 3e-4 ...]
+
+Each recipe is trained by stage 1 for the ``trainer.max_time`` of its preset and then, once all
+are trained, scored by stage 2. The same command again continues where it was interrupted; what is
+finished is left as it is. A recipe that fails does not hold up the others: it is a line at the
+end, and the exit code is 1. What the stages say goes to ``queue.log`` in the experiment's folder.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from local import config, experiment
+from local.errors import Parser, UserError, guard
+
+LOG = "queue.log"
+
+
+def main() -> None:
+    """Run the stages as the command line says; one line for each that ends."""
+    parser = Parser(prog="python -m local.queue", description=__doc__.split("\n")[0])
+    parser.add_argument("models", nargs="+", metavar="NAME", help="a folder below recipes/")
+    parser.add_argument("--name", required=True, help="name of the data set, a folder below data/")
+    parser.add_argument("--preset", help="a partial tree of settings in each recipe's conf.yml")
+    parser.add_argument("--tag", help="a word that tells these experiments from others")
+    own, overrides = config.split_dotted(sys.argv[1:])
+    args = parser.parse_args(own)
+    models = list(dict.fromkeys(args.models))
+    for model in models:  # a fault in the last one is better known before the first is trained
+        config.read(model, args.preset, overrides)
+    if not (experiment.data_dir(args.name) / "train.csv").is_file():
+        raise UserError(f"{experiment.data_dir(args.name)}/train.csv: not there; stage 0 makes it")
+    settings = [f"--{key}={value}" for key, value in overrides.items()]
+    failed = run(models, args, settings)
+    for model, fault in failed.items():
+        print(f"{model}: failed: {fault}", file=sys.stderr)
+    if failed:
+        raise SystemExit(1)
+
+
+def run(models: list[str], args, settings: list[str]) -> dict[str, str]:
+    """Train all, then evaluate those that were trained.
+
+    Args:
+        models: names of recipes.
+        args: with ``name``, ``preset`` and ``tag``.
+        settings: further arguments of stage 1.
+
+    Returns:
+        recipe -> the last line of what a stage of it said when it failed.
+    """
+    failed = {}
+    for stage, extra in (("train", settings), ("evaluate", [])):
+        for i, model in enumerate(models, 1):
+            if model in failed:
+                continue
+            folder = experiment.exp_dir(args.name, model, args.preset, args.tag)
+            arguments = [f"--model={model}", f"--name={args.name}", *extra]
+            arguments += [f"--{key}={value}" for key in ("preset", "tag")
+                          if (value := getattr(args, key))]  # fmt: skip
+            fault = run_stage(stage, arguments, folder / LOG)
+            if fault is not None:
+                failed[model] = fault
+            outcome = "failed" if fault is not None else describe(stage, folder)
+            print(f"{stage} {i}/{len(models)} {folder.name}: {outcome}", flush=True)
+    return failed
+
+
+def run_stage(stage: str, arguments: list[str], log: Path) -> str | None:
+    """Run ``local.<stage>`` as a child; add what it says to ``log``.
+
+    Returns:
+        None, or the last line that it said where it failed.
+
+    Raises:
+        KeyboardInterrupt: the user stopped it, or this; the child has ended.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "a+b") as file:
+        command = [sys.executable, "-m", f"local.{stage}", *arguments]
+        child = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+        try:
+            code = child.wait()
+        finally:
+            # stopped here but not there, as by `kill`: what it has written so far is whole
+            child.terminate()
+            child.wait()
+        if code == 130:
+            raise KeyboardInterrupt
+        if not code:
+            return None
+        file.seek(0)
+        lines = file.read().decode(errors="replace").replace("\r", "\n").split("\n")
+    said = [line.strip() for line in lines if line.strip()]
+    return f"{said[-1] if said else f'exit code {code}'} (see {log})"
+
+
+def describe(stage: str, folder: Path) -> str:
+    """What a stage has left in an experiment's folder, in a few words."""
+    if stage == "evaluate":
+        return "scored"
+    facts = experiment.read_yaml(folder / "provenance.yml")
+    if "training_seconds" not in facts:
+        return "nothing to train by gradients"
+    return (
+        f"trained {facts['training_seconds']:,.0f} s,"
+        f" {facts['audio_seconds_seen']:,.0f} s of audio seen"
+    )
+
+
+if __name__ == "__main__":
+    guard(main)
