@@ -90,6 +90,8 @@ def test_cumulative_level_is_the_deviation_so_far():
     for time in (1, 2, 77, 400):
         expected = mix[:, :time].square().mean(-1).sqrt()
         torch.testing.assert_close(level[:, time - 1], expected)
+    plain = models.build("demucs_causal", "tiny", normalise="none").network
+    assert torch.equal(plain._level(mix), torch.ones(1, 1))
 
 
 @pytest.mark.parametrize("recipe", ["demucs", "demucs_causal"])
