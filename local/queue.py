@@ -8,6 +8,8 @@ finished is left as it is. A recipe that fails does not hold up the others: it i
 end, and the exit code is 1. What the stages say goes to ``queue.log`` in the experiment's folder.
 """
 
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,13 +74,14 @@ def run_stage(stage: str, arguments: list[str], log: Path) -> str | None:
     """Run ``local.<stage>`` as a child; add what it says to ``log``.
 
     Returns:
-        None, or the last line that it said where it failed.
+        None, or where it failed the line that says why, or else the last one.
 
     Raises:
         KeyboardInterrupt: the user stopped it, or this; the child has ended.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "a+b") as file:
+        start = file.seek(0, os.SEEK_END)
         command = [sys.executable, "-m", f"local.{stage}", *arguments]
         child = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
         try:
@@ -91,10 +94,12 @@ def run_stage(stage: str, arguments: list[str], log: Path) -> str | None:
             raise KeyboardInterrupt
         if not code:
             return None
-        file.seek(0)
-        lines = file.read().decode(errors="replace").replace("\r", "\n").split("\n")
-    said = [line.strip() for line in lines if line.strip()]
-    return f"{said[-1] if said else f'exit code {code}'} (see {log})"
+        file.seek(start)
+        text = file.read().decode(errors="replace").replace("\r", "\n")
+    # a bar of progress may be drawn once more behind that line, and stand before it
+    said = re.findall(rf"winnow {stage}: .*", text) or text.split("\n")
+    lines = [line.strip() for line in said if line.strip()]
+    return f"{lines[-1] if lines else f'exit code {code}'} (see {log})"
 
 
 def describe(stage: str, folder: Path) -> str:

@@ -139,6 +139,20 @@ def test_a_stage_is_a_child_whose_words_go_to_the_log(tmp_path, monkeypatch):
     assert "class: ConvTasNet" in log.read_text()
 
 
+def test_why_a_stage_failed_is_found_among_bars_of_progress(tmp_path, monkeypatch):
+    program, log = tmp_path / "program", tmp_path / "log"
+    monkeypatch.setattr(queue, "sys", SimpleNamespace(executable=str(program)))
+    for said, fault in (
+        (r"\rEpoch 0:  10%%\rEpoch 0:  20%%winnow train: diverged\n\rEpoch 0:  20%%\n",
+         "winnow train: diverged"),
+        (r"Traceback\n  here\nValueError: 3\n", "ValueError: 3"),  # not that of the time before
+        ("", "exit code 2"),
+    ):  # fmt: skip
+        program.write_text(f"#!/bin/sh\nprintf '{said}'\nexit 2\n")
+        program.chmod(0o755)
+        assert queue.run_stage("train", [], log) == f"{fault} (see {log})"
+
+
 def test_interrupted_it_leaves_no_child_behind(tmp_path, monkeypatch):
     program, number = tmp_path / "sleeper", tmp_path / "pid"
     program.write_text(f'#!/bin/sh\necho $$ > "{number}.new"\nmv "{number}.new" "{number}"\n'
