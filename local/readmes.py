@@ -15,11 +15,15 @@ from local.results import BY_LEVEL, FILE, LIST, SHOWN, Shown
 
 START, END = re.compile(r"<!-- results:(\S+) -->"), "<!-- /results -->"
 NOT_RUN = "Not run yet."
-FOOT = (
-    "Means over the test mixtures; in brackets the 95 % interval of the mean, a bootstrap over"
-    " groups: it covers the sampling of the test set, not of training seeds. In dB; STOI from 0 to"
-    " 1, PESQ from 1 to 4.6. SI-SDR after Le Roux et al. 2019, mean removed; SDR v4: BSS Eval v4,"
-    " median over frames of 1 s; higher is better in every column."
+FOOT = {
+    "mean": "Means over the test mixtures; in brackets the 95 % interval of the mean, a bootstrap"
+    " over groups: it covers the sampling of the test set, not of training seeds.",
+    "median": "Medians over the test mixtures; in brackets the median absolute deviation from them,"
+    " unscaled: how far mixtures differ, not how sure the median is.",
+}
+UNITS = (
+    "In dB; STOI from 0 to 1, PESQ from 1 to 4.6. SI-SDR after Le Roux et al. 2019, mean removed;"
+    " SDR v4: BSS Eval v4, median over frames of 1 s; higher is better in every column."
 )
 
 
@@ -82,7 +86,12 @@ def _block(name: str, path: Path, where: str, known: dict, rows: list[dict]) -> 
         of_table = [row for row in rows if row["table"] == title and table in (None, title)]
         chosen = [row for row in of_table if not recipe or row["recipe"] == recipe]
         if chosen:
-            lines += ["", f"**{about['title']}.** {about['note']}", "", *_markdown(chosen)]
+            lines += [
+                "",
+                f"**{about['title']}.** {about['note']}",
+                "",
+                *_markdown(chosen, about["statistic"]),
+            ]
             if table is None:  # the recipe's own page has the details
                 lines += _details(chosen)
     return lines[1:] or [NOT_RUN]
@@ -97,16 +106,17 @@ def _recipe_list(path: Path) -> list[str]:
     return lines
 
 
-def _markdown(rows: list[dict]) -> list[str]:
+def _markdown(rows: list[dict], statistic: str) -> list[str]:
     """Tables of Markdown, one per test set, each with its small print."""
     lines = []
     for data, test in sorted({(row["data"], row["test_hash"]) for row in rows}):
         part = [row for row in rows if (row["data"], row["test_hash"]) == (data, test)]
-        lines += ["", *tables.markdown(_table(part)).splitlines(), "", *_small_print(part)]
-    return [*lines[1:], "", f"<sub>{FOOT}</sub>"]
+        lines += ["", *tables.markdown(_table(part, statistic)).splitlines(), "",
+                  *_small_print(part)]  # fmt: skip
+    return [*lines[1:], "", f"<sub>{FOOT[statistic]} {UNITS}</sub>"]
 
 
-def _table(rows: list[dict]) -> tables.Table:
+def _table(rows: list[dict], statistic: str) -> tables.Table:
     """The results on one test set: a line per experiment, the best voice SI-SDR first."""
     found = {(r["experiment"], r["source"], r["metric"], r["snr_db"]): r for r in rows}
     given = {(r["source"], r["metric"]) for r in rows}
@@ -123,7 +133,7 @@ def _table(rows: list[dict]) -> tables.Table:
         cells = []
         for column, level in columns:
             key = of_experiment, column.source, column.metric + suffix, level
-            cells.append(_cell(found.get(key), column, level))
+            cells.append(_cell(found.get(key), column, level, statistic))
         return ((name,), *cells)
 
     lines = [line("mixture, as it is", experiments[0]["experiment"], MIXTURE)]
@@ -133,7 +143,8 @@ def _table(rows: list[dict]) -> tables.Table:
     largest = max(rows, key=lambda row: int(row["n"]))
     caption = (f"Test set {largest['data']} ({largest['test_hash']}), {largest['n']} mixtures in"
                f" {largest['n_groups']} groups")  # fmt: skip
-    header = [c.head + (f" at {level} dB" if level != ALL else ", mean" if c.per_level else "")
+    over_all = f", {statistic}"
+    header = [c.head + (f" at {level} dB" if level != ALL else over_all if c.per_level else "")
               for c, level in columns]  # fmt: skip
     return tables.Table(caption, ("", *header), tuple(lines))
 
@@ -154,7 +165,7 @@ def _details(rows: list[dict]) -> list[str]:
                 continue
             rest = tuple(
                 ((f"{level} dB" if level != ALL else "mean",),
-                 *(_cell(found.get((c.source, c.metric, level)), c, ALL) for c in columns))
+                 *(_cell(found.get((c.source, c.metric, level)), c, ALL, "mean") for c in columns))
                 for level in (*levels, ALL)
             )  # fmt: skip
             caption = f"{origin['experiment']} by SNR; SDR, SIR and SAR after BSS Eval v4, dB"
@@ -173,15 +184,19 @@ def _ranked(rows: list[dict]) -> list[dict]:
     return [of_name[name] for name in ordered]
 
 
-def _cell(row: dict | None, column: Shown, level: str) -> tuple:
-    """A mean; over all levels also its interval, where the column shows it."""
+def _cell(row: dict | None, column: Shown, level: str, statistic: str) -> tuple:
+    """A mean or median; over all levels also what belongs to it, where the column shows it."""
     if row is None:
         return ("",)
-    mean, low, high = (
-        tables.Number(float(row[name] or "nan"), column.decimals)
-        for name in ("mean", "ci_low", "ci_high")
-    )
-    return (mean, " [", low, ", ", high, "]") if column.interval and level == ALL else (mean,)
+
+    def number(name):
+        return tables.Number(float(row[name] or "nan"), column.decimals)
+
+    if not column.interval or level != ALL:
+        return (number(statistic),)
+    if statistic == "median":
+        return (number("median"), " (", number("mad"), ")")
+    return (number("mean"), " [", number("ci_low"), ", ", number("ci_high"), "]")
 
 
 def _small_print(rows: list[dict]) -> list[str]:

@@ -34,6 +34,7 @@ ORIGIN = (
 COLUMNS = (*KEY, *SCORE, *STATISTICS, *ORIGIN)
 LIST = "recipes"  # between markers in a README: the list of recipes
 DEFAULT_TABLE = "quality"
+CENTRES = ("mean", "median")  # what a table may show
 
 
 class Shown(NamedTuple):
@@ -103,16 +104,23 @@ def main() -> None:
 
 
 def known_tables() -> dict[str, dict]:
-    """What recipes/tables.yml says: table -> ``title`` and ``note`` (how far it was trained).
+    """What recipes/tables.yml says: table -> its description.
+
+    That is ``title``, ``note`` (how far it was trained) and ``statistic``, what is shown of the
+    scores: ``mean``, where nothing is said, or ``median``, with the median absolute deviation.
 
     Raises:
-        UserError: a table without them, or with the name of a recipe.
+        UserError: a table without the first two, another statistic, or the name of a recipe.
     """
     path = ROOT / "recipes" / "tables.yml"
     found = experiment.read_yaml(path) or {}
     for name, about in found.items():
-        if not isinstance(about, dict) or set(about) != {"title", "note"}:
+        if not isinstance(about, dict) or set(about) - {"statistic"} != {"title", "note"}:
             raise UserError(f"{path}: table {name!r}: expected title and note, found {about!r}")
+        statistic = about.setdefault("statistic", "mean")
+        if statistic not in CENTRES:
+            raise UserError(f"{path}: table {name!r}: statistic {statistic!r}"
+                            f"{nearest(str(statistic), CENTRES)}")  # fmt: skip
         if name == LIST or name in config.recipes():
             raise UserError(f"{path}: table {name!r} has the name of something else; rename it")
     return found

@@ -277,6 +277,23 @@ def test_tables_need_a_note_and_a_name_of_their_own(tree):
     path.write_text("ant: {title: Quality, note: None}\n")
     with pytest.raises(UserError, match="rename it"):
         readmes.texts()
+    path.write_text("quality: {title: Quality, note: None, statistic: medium}\n")
+    with pytest.raises(UserError, match="statistic 'medium'; did you mean 'median'"):
+        readmes.texts()
+
+
+def test_a_table_of_medians(tree, monkeypatch):
+    path = tree / "recipes" / "tables.yml"
+    path.write_text("quality: {title: Quality, note: None, statistic: median}\n")
+    run(monkeypatch, "add", make_experiment(tree))
+    rows = results.read_csv(tree / "recipes" / "ant" / "results.csv")
+    [row] = [
+        r for r in rows if (r["source"], r["metric"], r["snr_db"]) == ("voice", "si_sdr", "all")
+    ]
+    text = readmes.texts()[tree / "recipes" / "README.md"]
+    assert "voice SI-SDR, median" in text
+    assert "Medians over the test mixtures" in text
+    assert f"| {float(row['median']):.1f} ({float(row['mad']):.1f}) |" in text
 
 
 def test_rows_of_a_table_that_is_gone(tree, monkeypatch):
