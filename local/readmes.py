@@ -26,6 +26,12 @@ UNITS = (
     " SDR v4: BSS Eval v4, median over frames of 1 s; higher is better in every column."
 )
 
+ELSEWHERE = (
+    "Each line links to the page of its recipe, which says how it was made: command, settings,"
+    " seed, commit, threads, engine of BSS Eval."
+)
+EFFORT = ("trained, minutes", "audio seen, hours", "parameters")
+
 
 def texts() -> dict[Path, str]:
     """What each README should be: its text, with today's tables between the markers.
@@ -86,12 +92,10 @@ def _block(name: str, path: Path, where: str, known: dict, rows: list[dict]) -> 
         of_table = [row for row in rows if row["table"] == title and table in (None, title)]
         chosen = [row for row in of_table if not recipe or row["recipe"] == recipe]
         if chosen:
-            lines += [
-                "",
-                f"**{about['title']}.** {about['note']}",
-                "",
-                *_markdown(chosen, about["statistic"]),
-            ]
+            # a table of many recipes links to each one's page for where a line comes from
+            folder = path.parent if table and not recipe else None
+            lines += ["", f"**{about['title']}.** {about['note']}", ""]
+            lines += _markdown(chosen, about["statistic"], folder)
             if table is None:  # the recipe's own page has the details
                 lines += _details(chosen)
     return lines[1:] or [NOT_RUN]
@@ -101,22 +105,34 @@ def _recipe_list(path: Path) -> list[str]:
     """All recipes, one line each, with links that hold in the file at ``path``."""
     lines = []
     for recipe in config.recipes():
-        link = os.path.relpath(results.ROOT / "recipes" / recipe, path.parent)
-        lines.append(f"- [{recipe}]({Path(link).as_posix()}/): {config.describe(recipe)}")
+        lines.append(f"- [{recipe}]({_link(recipe, path.parent)}): {config.describe(recipe)}")
     return lines
 
 
-def _markdown(rows: list[dict], statistic: str) -> list[str]:
-    """Tables of Markdown, one per test set, each with its small print."""
+def _link(recipe: str, folder: Path) -> str:
+    """The folder of a recipe, seen from another."""
+    return Path(os.path.relpath(results.ROOT / "recipes" / recipe, folder)).as_posix() + "/"
+
+
+def _markdown(rows: list[dict], statistic: str, folder: Path | None) -> list[str]:
+    """Tables of Markdown, one per test set, each with its small print.
+
+    Args:
+        rows: of results.csv.
+        statistic: of ``results.CENTRES``.
+        folder: from where each line is to link to the page of its recipe, which has the small
+            print; None: it stands below the table.
+    """
     lines = []
     for data, test in sorted({(row["data"], row["test_hash"]) for row in rows}):
         part = [row for row in rows if (row["data"], row["test_hash"]) == (data, test)]
-        lines += ["", *tables.markdown(_table(part, statistic)).splitlines(), "",
-                  *_small_print(part)]  # fmt: skip
-    return [*lines[1:], "", f"<sub>{FOOT[statistic]} {UNITS}</sub>"]
+        lines += ["", *tables.markdown(_table(part, statistic, folder)).splitlines()]
+        lines += [] if folder else ["", *_small_print(part)]
+    foot = f"{FOOT[statistic]} {UNITS}" + (f" {ELSEWHERE}" if folder else "")
+    return [*lines[1:], "", f"<sub>{foot}</sub>"]
 
 
-def _table(rows: list[dict], statistic: str) -> tables.Table:
+def _table(rows: list[dict], statistic: str, folder: Path | None) -> tables.Table:
     """The results on one test set: a line per experiment, the best voice SI-SDR first."""
     found = {(r["experiment"], r["source"], r["metric"], r["snr_db"]): r for r in rows}
     given = {(r["source"], r["metric"]) for r in rows}
@@ -129,24 +145,36 @@ def _table(rows: list[dict], statistic: str) -> tables.Table:
     ]
     experiments = _ranked(rows)
 
-    def line(name, of_experiment, suffix=""):
+    def line(name, of_experiment, effort, suffix=""):
         cells = []
         for column, level in columns:
             key = of_experiment, column.source, column.metric + suffix, level
             cells.append(_cell(found.get(key), column, level, statistic))
-        return ((name,), *cells)
+        return ((name,), *cells, *((cell,) for cell in effort))
 
-    lines = [line("mixture, as it is", experiments[0]["experiment"], MIXTURE)]
+    lines = [line("mixture, as it is", experiments[0]["experiment"], [""] * len(EFFORT), MIXTURE)]
     for origin in experiments:
+        name = origin["experiment"]
+        if folder is not None:
+            name = f"[{name}]({_link(origin['recipe'], folder)})"
         about = ", a bound: given the references" if origin["bound"] else ""
-        lines.append(line(origin["experiment"] + about, origin["experiment"]))
+        lines.append(line(name + about, origin["experiment"], _effort(origin)))
     largest = max(rows, key=lambda row: int(row["n"]))
     caption = (f"Test set {largest['data']} ({largest['test_hash']}), {largest['n']} mixtures in"
                f" {largest['n_groups']} groups")  # fmt: skip
     over_all = f", {statistic}"
     header = [c.head + (f" at {level} dB" if level != ALL else over_all if c.per_level else "")
               for c, level in columns]  # fmt: skip
-    return tables.Table(caption, ("", *header), tuple(lines))
+    return tables.Table(caption, ("", *header, *EFFORT), tuple(lines))
+
+
+def _effort(origin: dict) -> list[str]:
+    """What EFFORT heads, of an experiment; nothing where no gradients were taken."""
+    if not origin["training_seconds"]:
+        return [""] * len(EFFORT)
+    minutes = float(origin["training_seconds"]) / 60
+    hours = float(origin["audio_seconds_seen"]) / 3600
+    return [f"{minutes:,.0f}", f"{hours:,.1f}", f"{int(origin['parameters']):,}"]
 
 
 def _details(rows: list[dict]) -> list[str]:
@@ -223,7 +251,8 @@ def _small_print(rows: list[dict]) -> list[str]:
         facts.append(f"test set {origin['test_hash']}, BSS Eval by engine {origin['engine']}")
         for row in rows:
             whole = row["experiment"] == origin["experiment"] and row["snr_db"] == ALL
-            if whole and int(row["n_failed"]):
+            # a mixture has no artefacts: its SAR is none by definition
+            if whole and int(row["n_failed"]) and not row["metric"].endswith(MIXTURE):
                 facts.append(f"{row['metric']} of the {row['source']}: {row['n_failed']} failed")
         text = "; ".join(facts)
         lines.append(f"- <sub>{origin['experiment']}: {text}; `{origin['command']}`</sub>")

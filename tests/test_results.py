@@ -154,23 +154,28 @@ def test_write_fills_every_readme_and_nothing_else(tree, monkeypatch, capsys):
                             "voice SI-SDR at 5 dB", "voice SI-SDR at 10 dB",
                             "voice SI-SDR, mean", "voice improvement"]  # fmt: skip
     assert [row[0] for row in cells[2:]] == [
-        "mixture, as it is", "ant-small_high", "bee-small, a bound: given the references",
-        "ant-small_low",
+        "mixture, as it is", "[ant-small_high](ant/)",
+        "[bee-small](bee/), a bound: given the references", "[ant-small_low](ant/)",
     ]  # fmt: skip
+    assert cells[0][-3:] == ["trained, minutes", "audio seen, hours", "parameters"]
+    assert cells[2][-3:] == ["", "", ""]
+    assert cells[3][-3:] == ["40", "15.1", "1,234,567"]
+    assert "- <sub>" not in text
     assert cells[2][1:7] == ["-5.0", "0.0", "5.0", "10.0", "2.5 [2.5, 2.5]", ""]
     assert cells[3][1:7] == ["2.5", "7.5", "12.5", "17.5", "10.0 [10.0, 10.0]",
                             "7.5 [7.5, 7.5]"]  # fmt: skip
     assert cells[5][cells[0].index("STOI")] == "0.863"
     # the estimates of the noise: 2 dB above -2.5
     assert cells[5][cells[0].index("noise SI-SDR")] == "-0.5"
-    small = next(line for line in text.splitlines() if line.startswith("- <sub>ant-small_high"))
+    own = (tree / "recipes" / "ant" / "README.md").read_text(encoding="utf-8")
+    small = next(line for line in own.splitlines() if line.startswith("- <sub>ant-small_high"))
     for fact in ("preset small, seed 3", "`model.fb_name=stft`", "trained 2,400 s on cpu with 2",
                  "54,321 s of audio seen", "1,234,567 parameters", "2.50 G multiply",
                  "commit abcdef012345", "scored at fedcba543210", "test set 0123456789ab",
                  "engine fast", "sdr_v4 of the voice: 1 failed",
                  "`python -m local.train --model bee --tag=x --model.fb-name stft`"):  # fmt: skip
         assert fact in small
-    own = (tree / "recipes" / "ant" / "README.md").read_text(encoding="utf-8")
+    assert "_mix of the" not in small
     assert "ant-small_low" in own
     assert "bee-small" not in own
     assert "ant-small_low by SNR" in own
@@ -220,7 +225,7 @@ def test_nothing_trained_has_no_training_in_its_small_print(tree, monkeypatch):
     untrained = dict.fromkeys(("macs_per_second", "training_seconds", "device", "threads",
                                "audio_seconds_seen"))  # fmt: skip
     run(monkeypatch, "add", make_experiment(tree, parameters=0, **untrained))
-    text = readmes.texts()[tree / "recipes" / "README.md"]
+    text = readmes.texts()[tree / "recipes" / "ant" / "README.md"]
     assert "seed 3; changed: `model.fb_name=stft`; 0 parameters; commit" in text
 
 
