@@ -78,9 +78,14 @@ def run_stage(stage: str, arguments: list[str], log: Path) -> str | None:
 
     Raises:
         KeyboardInterrupt: the user stopped it, or this; the child has ended.
+        UserError: the log cannot be written.
     """
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "a+b") as file:
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        file = open(log, "a+b")
+    except OSError as error:
+        raise UserError(f"{log}: cannot be written: {error.strerror}") from None
+    with file:
         start = file.seek(0, os.SEEK_END)
         command = [sys.executable, "-m", f"local.{stage}", *arguments]
         child = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)

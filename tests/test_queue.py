@@ -153,6 +153,12 @@ def test_why_a_stage_failed_is_found_among_bars_of_progress(tmp_path, monkeypatc
         assert queue.run_stage("train", [], log) == f"{fault} (see {log})"
 
 
+def test_a_log_that_cannot_be_written_is_said_in_a_line(tmp_path):
+    (tmp_path / "exp").write_text("not a folder")
+    with pytest.raises(UserError, match=r"queue\.log: cannot be written: "):
+        queue.run_stage("train", [], tmp_path / "exp" / "waveunet" / "queue.log")
+
+
 def test_interrupted_it_leaves_no_child_behind(tmp_path, monkeypatch):
     program, number = tmp_path / "sleeper", tmp_path / "pid"
     program.write_text(f'#!/bin/sh\necho $$ > "{number}.new"\nmv "{number}.new" "{number}"\n'
