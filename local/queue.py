@@ -82,7 +82,7 @@ def run_stage(stage: str, arguments: list[str], log: Path) -> str | None:
     """
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        file = open(log, "a+b")
+        file = open(log, "a+b")  # noqa: SIM115 -- closed below
     except OSError as error:
         raise UserError(f"{log}: cannot be written: {error.strerror}") from None
     with file:
