@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 SLOPE = 0.2  # of the LeakyReLU below zero, the paper's
+UNIT = 0.05  # of full scale, about the root mean square of speech; the layers see samples in it
 
 
 class ContextAggregation(BaseModel):
@@ -45,10 +46,11 @@ class ContextAggregation(BaseModel):
     def forward(self, mix: torch.Tensor) -> torch.Tensor:
         """(batch, time) -> (batch, source, time)."""
         time = mix.shape[-1]
-        x = F.pad(mix, (0, -time % self.longest)).unsqueeze(1)
+        # near 1, as the weights are: otherwise the first offsets learnt are louder than the signal
+        x = F.pad(mix / UNIT, (0, -time % self.longest)).unsqueeze(1)
         for layer in self.layers:
             x = layer(x)
-        estimates = self.output(x)[..., :time].float()
+        estimates = self.output(x)[..., :time].float() * UNIT
         if self.outputs == "voice":
             estimates = torch.cat((estimates, mix.unsqueeze(1) - estimates), 1)
         return estimates
