@@ -116,11 +116,20 @@ class FastComplexMultiplication(ComplexMultiplicationWrapper):
         return torch.complex(*out.to(parts.dtype).chunk(2, 1))
 
 
+class FastAttention(nn.MultiheadAttention):
+    """torch's attention for those who do not look at its weights: it need not keep them."""
+
+    def forward(self, query, key, value):
+        """Each (step, batch, feature) -> the attended values, and None."""
+        return super().forward(query, key, value, need_weights=False)
+
+
 CONVOLUTIONS = {nn.Conv2d: F.conv2d, nn.ConvTranspose2d: F.conv_transpose2d}
 FASTER = {
     GlobLN: FusedGlobLN,
     CumLN: FastCumLN,
     nn.PReLU: FastPReLU,
     nn.Conv1d: FastConv1d,
+    nn.MultiheadAttention: FastAttention,
     ComplexMultiplicationWrapper: FastComplexMultiplication,
 }

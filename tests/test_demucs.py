@@ -18,9 +18,9 @@ def full_size(recipe, **changes):
         return models.network_class(recipe, "Demucs")(**arguments)
 
 
-def parameters(channels, depth, context, sources, directions):
+def parameters(channels, depth, context, sources, directions, inputs=1):
     """Of kernels of 8 steps: blocks down and up, two LSTM layers and what joins directions."""
-    total, above, out = 0, 1, sources
+    total, above, out = 0, inputs, sources
     for i in range(depth):
         here = channels * 2**i
         total += (8 * above + 1) * here + (here + 1) * 2 * here
@@ -38,6 +38,10 @@ def test_parameters_are_those_of_the_layers():
     expected = parameters(64, 6, 3, 2, 2)
     assert sum(p.numel() for p in network.parameters()) == expected
     assert round(expected / 1e6) == 266
+    # the paper's, of stereo and four sources of stereo, is said to take 1014 MB
+    paper = parameters(64, 6, 3, 8, 2, inputs=2)
+    assert 1013 <= paper * 4 / 2**20 < 1014
+    assert paper - expected == 8 * 64 + 6 * (8 * 64 + 1)  # one input and six outputs more
     causal = full_size("demucs_causal")
     expected = parameters(48, 5, 1, 2, 1)
     assert sum(p.numel() for p in causal.parameters()) == expected

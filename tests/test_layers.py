@@ -36,6 +36,20 @@ def compare(stock, fast, x, **tolerances):
         torch.testing.assert_close(ours, theirs, **tolerances)
 
 
+def test_attention_is_the_same_without_its_weights():
+    stock = nn.MultiheadAttention(16, 4)
+    fast = nn.Sequential(nn.MultiheadAttention(16, 4))
+    fast[0].load_state_dict(stock.state_dict())
+    layers.speed_up(fast)
+    x = torch.randn(11, 3, 16, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    expected, _ = stock(x, x, x)
+    found, weights = fast[0](x, x, x)
+    assert weights is None
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    ours, theirs = (torch.autograd.grad(y.square().sum(), x)[0] for y in (found, expected))
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("shape", [(3, 7, 50), (2, 7, 5, 11), (1, 7, 1)])
 def test_global_norm(shape):
     compare(GlobLN(7), GlobLN(7), 3 * noise(*shape) + 2, rtol=1e-5, atol=1e-5)

@@ -34,6 +34,13 @@ def test_gradients_reach_every_parameter(separator):
     assert unused == (UNUSED if separator.recipe == "convtasnet_causal" else set())
 
 
+def test_gradients_reach_every_parameter_of_the_papers_waveunet():
+    changes = {"context": True, "upsampling": "learned", "levels": 4, "features": 4}
+    network = models.build("waveunet", "tiny", **changes).network
+    (network(noise(2, 2000)) * noise(2, 2, 2000, seed=1)).sum().backward()
+    assert all(parameter.grad.any() for parameter in network.parameters())
+
+
 def test_bfloat16_stays_close(separator):
     mix = noise(2, 8000)
     with torch.no_grad():
@@ -75,6 +82,7 @@ def test_offsets_sound_no_louder_than_this(recipe):
         ("convtasnet_causal", "small", 511, 128),
         ("demucs_causal", "tiny", None, 32),
         ("demucs_causal", "small", 347, 128),
+        ("demucs_causal", None, 646, 256),
     ],
 )
 def test_causal_ones_see_no_further_than_they_say(recipe, preset, ahead, hop):

@@ -112,4 +112,4 @@ class AdaptiveNorm(nn.BatchNorm1d):
             x, self.running_mean, self.running_var, gain, None, self.training, self.momentum,
             self.eps,
         )  # fmt: skip
-        return torch.addcmul(normal, x, self.plain)
+        return torch.addcmul(normal, x, self.plain.to(x.dtype))

@@ -34,7 +34,7 @@ class Demucs(BaseModel):
         sample_rate: Hz.
 
     Raises:
-        ValueError: a context of even length.
+        ValueError: a context of even length, or a kernel shorter than its stride.
     """
 
     def __init__(
@@ -42,6 +42,9 @@ class Demucs(BaseModel):
         bidirectional=True, normalise="whole", sample_rate=16000,
     ):  # fmt: skip
         super().__init__(sample_rate=sample_rate)
+        if kernel_size < stride:
+            raise ValueError(f"kernel_size {kernel_size}: less than the stride {stride}, so that"
+                             " some samples would not be seen")  # fmt: skip
         if not context % 2:
             raise ValueError(f"context {context}: an odd number of steps")
         self.arguments = {

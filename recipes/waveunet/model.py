@@ -79,7 +79,8 @@ class WaveUNet(BaseModel):
         for between, convolution in zip(self.between, self.up, strict=True):
             x = between(x)
             x = _activate(convolution(torch.cat((x, _middle(skips.pop(), x.shape[-1])), 1)))
-        x = torch.cat((x, _middle(wave, x.shape[-1])), 1)
+        # in the type of the features: under autocast the wider one would take them all along
+        x = torch.cat((x, _middle(wave, x.shape[-1]).to(x.dtype)), 1)
         estimates = self.output(x)[..., :time].float().tanh()
         if self.difference:
             rest = mix.unsqueeze(1) - estimates.sum(1, keepdim=True)

@@ -32,8 +32,7 @@ class StridedWaveUNet(BaseModel):
         sample_rate: Hz.
 
     Raises:
-        ValueError: a kernel of even length.
-        UserError: both losses of the waveforms have weight 0.
+        ValueError: a kernel of even length, or both losses of the waveforms have weight 0.
     """
 
     def __init__(
@@ -41,6 +40,8 @@ class StridedWaveUNet(BaseModel):
         mse=1.0, sisdr=1.0, latent_l1=1e-3, sample_rate=16000,
     ):  # fmt: skip
         super().__init__(sample_rate=sample_rate)
+        if not mse and not sisdr:
+            raise ValueError("mse and sisdr are both 0: nothing to learn")
         if not kernel_down % 2 or not kernel_up % 2:
             raise ValueError(f"kernels {kernel_down} and {kernel_up}: odd numbers of steps")
         self.arguments = {
@@ -101,7 +102,8 @@ class StridedWaveUNet(BaseModel):
         latent = x
         for convolution in self.up:
             x = F.leaky_relu(convolution(x), SLOPE, inplace=True)
-            x = torch.cat((x, skips.pop()), 1)
+            # in the type of the features: under autocast the mixture's would take them all along
+            x = torch.cat((x, skips.pop().to(x.dtype)), 1)
         return self.output(x)[..., :time].float(), latent
 
     def get_model_args(self):
