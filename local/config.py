@@ -288,7 +288,7 @@ def _kind(committed, rule: str) -> type | None:
     if rule in named:
         return named[rule]
     if rule.startswith((">", "<")) or " to " in rule:
-        return float if "." in rule else int if rule.startswith(">= 1") else float
+        return float if "." in rule else int if re.match(">= [1-9]", rule) else float
     return str if "|" in rule else None
 
 

@@ -134,10 +134,10 @@ def test_sources_that_never_overlap_are_separated(mask_share):
         alone = separator(sources[:, 0])
     assert si_sdr(estimates, sources).min() > 25
     assert si_sdr(alone[:, 0], sources[:, 0]).min() > 25
-    # what training followed is where they are in the end
-    assert torch.linalg.vector_norm(followed - network.centroids) < 0.2
     torch.testing.assert_close(estimates.sum(1), mix, rtol=0, atol=1e-5)
     if mask_share == 0:
+        # what training followed is where they are in the end
+        assert torch.linalg.vector_norm(followed - network.centroids) < 0.2
         with torch.no_grad():
             network.centroids.copy_(network.centroids.flip(0))
             torch.testing.assert_close(separator(mix), estimates.flip(1), rtol=0, atol=1e-5)

@@ -134,6 +134,8 @@ def test_blstm_scales_by_statistics_of_the_training_set():
     ideal = spectrogram.ideal_mask("ratio", network.stft(sources))
     expected = ideal.mean((0, 3)).flatten()
     torch.testing.assert_close(network.mask_mean, expected, rtol=1e-4, atol=1e-5)
+    deviation = ideal.permute(1, 2, 0, 3).flatten(2).std(-1, correction=0).flatten()
+    torch.testing.assert_close(network.mask_deviation, deviation, rtol=1e-3, atol=1e-5)
     voice, other = network.mask_mean.unflatten(0, (2, -1))
     torch.testing.assert_close(voice + other, torch.ones(513))
     assert voice.mean() < 0.2 < 0.8 < other.mean()
@@ -199,8 +201,8 @@ def test_deep_karaoke_learns_the_ideal_binary_mask():
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("arguments", [{"step": 0}, {"training_step": 21}])
-def test_deep_karaoke_leaves_no_frame_out(arguments):
+@pytest.mark.parametrize("arguments", [{"step": 0}, {"training_step": 21}, {"threshold": 1.0}])
+def test_deep_karaoke_leaves_no_frame_or_source_out(arguments):
     with pytest.raises(ValueError, match=f"^{next(iter(arguments))} "):
         models.network_class("deep_karaoke", "DeepKaraoke")(hidden_size=2, **arguments)
 

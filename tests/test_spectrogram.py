@@ -35,6 +35,19 @@ def test_a_mask_of_ones_returns_the_mixture(length):
     assert not rest.any()
 
 
+class Ones(torch.nn.Module):
+    """Masks of 1 for two sources."""
+
+    def forward(self, spectrum):
+        return torch.ones_like(both(spectrum, spectrum))
+
+
+def test_complex_masks_of_ones_return_the_mixture():
+    mix = noise(3, 1000)
+    estimates = spectrogram.ComplexMaskSeparator(Ones(), 64, 16)(mix)
+    torch.testing.assert_close(estimates, both(mix, mix), rtol=0, atol=1e-6)
+
+
 def test_magnitudes_take_the_phase_of_the_mixture():
     model = Given(lambda m: both(m, 0.5 * m), output="magnitude")
     mix = noise(3, 1000) * torch.tensor([[1.0], [100.0], [0.01]])

@@ -6,7 +6,16 @@ import torch
 
 from local.stft import STFT
 
-SIZES = [(512, 128, None), (512, 256, None), (400, 100, 512), (7, 3, None), (2, 1, None)]
+SIZES = [
+    (512, 128, None),
+    (512, 256, None),
+    (1024, 256, None),
+    (1024, 512, None),
+    (2048, 512, None),
+    (400, 100, 512),
+    (7, 3, None),
+    (2, 1, None),
+]
 
 
 def noise(*shape, dtype=torch.float32):

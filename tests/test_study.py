@@ -9,7 +9,7 @@ import scored_experiments
 import toy_recipes
 import yaml
 
-from local import SOURCES, aggregate, evaluate, experiment, manifest, queue, study
+from local import SOURCES, aggregate, config, evaluate, experiment, manifest, models, queue, study
 from local.errors import UserError, guard
 
 VARY = ["--vary", "model.gain,data.segment", "0.5,1.0", "0.8,2.0"]
@@ -128,3 +128,13 @@ def test_an_experiment_is_trained_and_then_scored(monkeypatch):
                      ("evaluate", ["--model=toy", "--metrics=si_sdr"], log)]  # fmt: skip
     assert study.carry_out(of) == "the reason"
     assert len(asked) == 3
+
+
+def test_the_study_of_the_unets_readme_can_be_carried_out():
+    text = (toy_recipes.ROOT / "recipes" / "unet" / "README.md").read_text(encoding="utf-8")
+    keys, settings = study.read_settings(text.partition("--vary ")[2].partition("\n")[0].split())
+    assert len(settings) == 4
+    for values in settings:
+        conf = config.read("unet", "small", dict(zip(keys, values, strict=True)))
+        arguments = models.construct(conf, "unet").network.get_model_args()
+        assert [str(arguments["window"]), str(arguments["hop"])] == values

@@ -306,6 +306,15 @@ def test_dccrn_is_asteroid_s_once_that_is_mended(monkeypatch):
     assert not found[..., -1, :].any()
 
 
+@pytest.mark.parametrize("recipe", ["unet", "complex_unet"])
+def test_fft_is_set_on_a_command_line(recipe):
+    conf = config.read(recipe, "tiny", {"model.fft": "2048"})
+    separator = models.construct(conf, recipe)
+    with torch.no_grad():
+        assert separator(noise(1, 3000)).shape == (1, 2, 3000)
+    assert separator.network.stft.frequencies == 1025
+
+
 @pytest.mark.parametrize(
     ("recipe", "changes"),
     [("complex_unet", {"architecture": "DCUNet-16", "window": 300, "hop": 100}),

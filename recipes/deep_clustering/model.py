@@ -69,8 +69,9 @@ class DeepClustering(SpectrogramSeparator):
         if self.mask is not None:
             return self._soft(hidden)
         points = self._embeddings(hidden)
-        centres = k_means(points, self._weights(magnitude), self.centroids)
-        labels = one_hot(nearest(points, centres), len(self.centroids), points.dtype)
+        with torch.autocast(points.device.type, enabled=False):
+            centres = k_means(points, self._weights(magnitude), self.centroids)
+            labels = one_hot(nearest(points, centres), len(self.centroids), points.dtype)
         frames = labels.unflatten(1, (-1, self.stft.frequencies))
         return frames.permute(0, 3, 2, 1)
 
@@ -100,7 +101,7 @@ class DeepClustering(SpectrogramSeparator):
             affinity = (_squares(points.transpose(1, 2) @ points) - 2 * _squares(crossed)
                         + _squares(labels.transpose(1, 2) @ labels)) / pairs  # fmt: skip
         affinity = affinity.mean()
-        if self.training:
+        if self.training and self.mask is None:
             self._learn(crossed.detach().sum(0).T, labels.sum((0, 1)), FOLLOWING)
         if self.mask is None:
             return affinity, {"affinity": affinity.detach()}
@@ -110,11 +111,13 @@ class DeepClustering(SpectrogramSeparator):
         return total, {"affinity": affinity.detach(), "magnitude": error.detach()}
 
     def fit(self, batches) -> None:
-        """The mean embedding of the bins that each source dominates.
+        """The mean embedding of the bins that each source dominates, where they separate.
 
         Args:
             batches: of mix (batch, time) and sources (batch, source, time).
         """
+        if self.mask is not None:
+            return
         sums, counts = 0, 0
         for mix, sources in batches:
             mix, sources = mix.to(self.centroids.device), sources.to(self.centroids.device)
@@ -132,7 +135,7 @@ class DeepClustering(SpectrogramSeparator):
 
     def _embeddings(self, hidden):
         """(batch, frame, channel) -> unit vectors (batch, frame and frequency, dimension)."""
-        values = torch.tanh(self.embed(hidden)).float()
+        values = torch.tanh_(self.embed(hidden)).float()
         values = values.unflatten(-1, (self.stft.frequencies, -1)).flatten(1, 2)
         return F.normalize(values, dim=-1)
 

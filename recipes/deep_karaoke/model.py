@@ -28,8 +28,8 @@ class DeepKaraoke(SpectrogramSeparator):
         sample_rate: Hz.
 
     Raises:
-        ValueError: sizes from which a signal could not be recovered, or steps that leave frames
-            out.
+        ValueError: sizes from which a signal could not be recovered, steps that leave frames
+            out, or a threshold out of range.
     """
 
     def __init__(
@@ -43,6 +43,8 @@ class DeepKaraoke(SpectrogramSeparator):
         for name, value in {"step": step, "training_step": training_step}.items():
             if not 1 <= value <= frames:
                 raise ValueError(f"{name} {value}: from 1 to the {frames} frames of a window")
+        if not 0 <= threshold < 1:
+            raise ValueError(f"threshold {threshold}: from 0 to below 1")
         self.frames, self.step, self.training_step = frames, step, training_step
         self.threshold = threshold
         size = self.stft.frequencies * frames

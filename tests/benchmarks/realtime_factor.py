@@ -9,7 +9,8 @@ conf.yml. In every round each one separates the same mixtures in turn, through `
 as stage 2 does, and, where it has weights to train, does one step of training on 2 mixtures of
 2 s (loss, gradient, clipping, optimiser). Printed are seconds of CPU time per second of audio,
 the median over the rounds: on an idle machine that is the real-time factor, on a busy one it
-leaves out what others do. What comes first, compiling and planning, is not counted.
+leaves out what others do. What comes first, compiling and planning, is not counted. All recipes are
+kept in memory, some 12 GB.
 """
 
 import os
