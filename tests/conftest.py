@@ -3,6 +3,7 @@
 import configparser
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ NOT_SOURCE = {".git", ".venv", "data", "exp"}
 # Before torch is imported, here and in every child process. One thread: sums in one order, so
 # that a test gives the same numbers every time. No network: huggingface_hub retries for 23 s.
 os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+# What a shell starts in the background ignores Ctrl-C, and so would the programs that tests
+# interrupt and then wait for.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def extras() -> dict[str, list[str]]:
