@@ -25,7 +25,6 @@ UNITS = (
     "In dB; STOI from 0 to 1, PESQ from 1 to 4.6. SI-SDR after Le Roux et al. 2019, mean removed;"
     " SDR v4: BSS Eval v4, median over frames of 1 s; higher is better in every column."
 )
-
 ELSEWHERE = (
     "Each line links to the page of its recipe, which says how it was made: command, settings,"
     " seed, commit, threads, engine of BSS Eval."

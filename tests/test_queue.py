@@ -13,9 +13,8 @@ import pytest
 import toy_recipes
 import triplet_trees
 
-from local import experiment, manifest, queue, train
+from local import experiment, queue, train
 from local.errors import UserError
-from local.manifest import Row
 
 RATE = 8000
 SETTINGS = [
@@ -30,16 +29,7 @@ def place(tmp_path, monkeypatch):
     """A working folder with toy recipes and a data set ``d`` of 4 training mixtures."""
     monkeypatch.chdir(tmp_path)
     tree = triplet_trees.make_tree(tmp_path / "tree", {"train": 4, "valid": 2}, rate=RATE)
-    folder = experiment.data_dir("d")
-    folder.mkdir(parents=True)
-    experiment.write_yaml(folder / manifest.ROOT_FILE, {"root": str(tree)})
-    for split in ("train", "valid"):
-        rows = []
-        for path in sorted((tree / split).iterdir()):
-            files = [next(path.glob("mix_snr_*.wav")), path / "voice.wav", path / "noise.wav"]
-            rows.append(Row(path.name, 0.0, *(str(file.relative_to(tree)) for file in files),
-                            RATE, RATE // 2, 1.0, 1.0, 0.0, path.name))  # fmt: skip
-        manifest.write(folder / f"{split}.csv", rows)
+    triplet_trees.prepare(tree, "d", ("train", "valid"), RATE)
     for name, source in (("one", toy_recipes.PLAIN), ("bad", BROKEN), ("two", toy_recipes.FIT)):
         toy_recipes.make_recipe(tmp_path, name, source)
     toy_recipes.use_root(monkeypatch, tmp_path)

@@ -14,7 +14,6 @@ import triplet_trees
 
 from local import ROOT, checkpoint, config, experiment, manifest, models, train
 from local.errors import UserError
-from local.manifest import Row
 
 RATE = 8000
 SMALL = {
@@ -33,20 +32,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.set_num_threads(1)  # sums in one order: a continued training is exactly the same
     tree = triplet_trees.make_tree(tmp_path / "tree", {"train": 6, "valid": 3}, rate=RATE)
-    folder = experiment.data_dir("d")
-    folder.mkdir(parents=True)
-    experiment.write_yaml(folder / manifest.ROOT_FILE, {"root": str(tree)})
-    for split in ("train", "valid"):
-        rows = []
-        for path in sorted((tree / split).iterdir()):
-            mix = next(path.glob("mix_snr_*.wav"))
-            snr = mix.stem.removeprefix("mix_snr_")
-            files = [
-                str(f.relative_to(tree)) for f in (mix, path / "voice.wav", path / "noise.wav")
-            ]
-            rows.append(Row(f"{path.name}_{snr}", float(snr), *files, RATE, RATE // 2,
-                            1.0, 1.0, float(snr), path.name))  # fmt: skip
-        manifest.write(folder / f"{split}.csv", rows)
+    triplet_trees.prepare(tree, "d", ("train", "valid"), RATE)
     return tmp_path
 
 

@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from local import experiment, manifest
+from local.manifest import Row
+
 RATE = 8000
 SNRS = ("-5", "0", "5", "10", "15")
 
@@ -74,3 +77,21 @@ def snapshot(root: Path) -> dict:
     """Every file below a folder: its bytes and the time of its last change."""
     files = (path for path in sorted(root.rglob("*")) if path.is_file())
     return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def prepare(tree: Path, name: str, splits: tuple[str, ...], rate: int = RATE) -> None:
+    """What stage 0 makes of faultless triplets of half a second: manifests of a data set."""
+    folder = experiment.data_dir(name)
+    folder.mkdir(parents=True)
+    experiment.write_yaml(folder / manifest.ROOT_FILE, {"root": str(tree)})
+    for split in splits:
+        rows = []
+        for path in sorted((tree / split).iterdir()):
+            mix = next(path.glob("mix_snr_*.wav"))
+            snr = mix.stem.removeprefix("mix_snr_")
+            files = [
+                str(f.relative_to(tree)) for f in (mix, path / "voice.wav", path / "noise.wav")
+            ]
+            rows.append(Row(f"{path.name}_{snr}", float(snr), *files, rate, rate // 2,
+                            1.0, 1.0, float(snr), path.name))  # fmt: skip
+        manifest.write(folder / f"{split}.csv", rows)
