@@ -4,6 +4,7 @@ soundfile reads and writes everything. An array has shape (time,) and is float32
 is 1, so a 16-bit sample is an integer over 32768, and reading and writing again keeps it.
 """
 
+import io
 import math
 from pathlib import Path
 
@@ -76,10 +77,39 @@ def write(path: Path | str, samples: np.ndarray, rate: int, subtype: str = "PCM_
     try:
         if subtype in BITS:
             samples = quantise(np.asarray(samples), BITS[subtype])
-        with replace(path) as temporary:
-            soundfile.write(temporary, samples, rate, subtype, format=path.suffix[1:].upper())
-    except (OSError, ValueError, soundfile.LibsndfileError) as error:
+        with replace(path) as temporary, Sink(temporary) as sink:
+            try:
+                soundfile.write(sink, samples, rate, subtype, format=path.suffix[1:].upper())
+            except (AssertionError, soundfile.LibsndfileError):
+                if sink.fault is None:
+                    raise
+            if sink.fault is not None:
+                raise sink.fault
+    except (ValueError, soundfile.LibsndfileError) as error:
         raise UserError(f"{path}: cannot be written ({error})") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+class Sink(io.FileIO):
+    """A file that keeps the fault of its disk, for libsndfile does not tell which, or that, it was.
+
+    Closing it twice, or a descriptor that it was given, does no harm.
+    """
+
+    def __init__(self, file: Path | int):
+        super().__init__(file, "w+", closefd=not isinstance(file, int))
+        self.fault = None
+
+    def write(self, data) -> int:
+        """All of it, as libsndfile asks; a fault is kept."""
+        written, data = 0, memoryview(data)
+        try:
+            while written < len(data):
+                written += super().write(data[written:])
+        except OSError as error:
+            self.fault = self.fault or error
+        return written
 
 
 def resample(x, rate_from: int, rate_to: int):

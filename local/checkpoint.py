@@ -6,6 +6,8 @@ Asteroid's own also loads with ``BaseModel.from_pretrained`` and runs in ``aster
 order), mixture_consistency, provenance.
 """
 
+import io
+import os
 from pathlib import Path
 
 import torch
@@ -41,8 +43,24 @@ def save(path: Path | str, separator, infos: dict) -> None:
         },
         "infos": _plain(infos),
     }
-    with replace(path) as temporary:
-        torch.save(package, temporary)
+    write(path, package)
+
+
+def write(path: Path | str, tree: dict) -> None:
+    """Write tensors and plain types as torch does; whole or not at all.
+
+    Through memory, because torch ends the process, or hides the fault, where a disk is full; and
+    on the disk before it gets its name, because training goes on from such a file.
+
+    Raises:
+        OSError: no room, or no place to write to.
+    """
+    data = io.BytesIO()
+    torch.save(tree, data)
+    with replace(path) as temporary, open(temporary, "wb") as file:
+        file.write(data.getbuffer())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def read(path: Path | str) -> dict:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import yaml
 
-from local import ROOT
+from local import ROOT, plain_yaml
 from local.errors import Parser, UserError, guard, nearest
 
 PRESETS = "presets"
@@ -165,8 +165,8 @@ def _conf_path(recipe: str) -> Path:
     return path
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML 1.1, but ``1e-3`` is a number and no key may stand twice."""
+class _Loader(plain_yaml.Loader):
+    """Plain YAML 1.1, but ``1e-3`` is a number and no key may stand twice."""
 
     def construct_mapping(self, node, deep=False):
         names = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -185,25 +185,10 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _load_yaml(text: str, where: str):
-    try:
-        return yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise UserError(f"{where}{line}: {problem}") from None
-    except (ValueError, TypeError, AttributeError) as error:  # PyYAML's, on 2020-13-45 or !!int x
-        raise UserError(f"{where}: {' '.join(str(error).split())}") from None
-
-
 def _parse(path: Path) -> tuple[dict, dict[str, str]]:
     """The tree of a conf.yml, and for each of its keys the spec (``""`` without brackets)."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text ({error.reason}, byte {error.start})") from None
-    conf = _load_yaml(text, str(path))
+    text = plain_yaml.read_text(path)
+    conf = plain_yaml.parse(text, str(path), _Loader)
     if not isinstance(conf, dict):
         raise UserError(f"{path}: expected a mapping of settings")
     lines, specs = text.splitlines(), {}
@@ -243,7 +228,7 @@ def _typed(text: str, key: str, spec: str):
     """A string from the command line as the YAML scalar or flow list that it spells."""
     if text == "" or (spec.removeprefix("null or ").strip() == "str" and text != "null"):
         return text
-    return _load_yaml(text, f"--{key}")
+    return plain_yaml.parse(text, f"--{key}", _Loader)
 
 
 def _check(key: str, value, conf: dict, specs: dict, where: str):
@@ -323,7 +308,7 @@ def main() -> None:
     own, overrides = split_dotted(sys.argv[1:])
     args = parser.parse_args(own)
     conf = read(args.model, args.preset, overrides)
-    print(yaml.safe_dump(conf, sort_keys=False, allow_unicode=True), end="")
+    print(plain_yaml.dump(conf), end="")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,19 @@
-"""Faults of input: one clear line and exit code 2, never a traceback."""
+"""Faults of input and of the machine: one clear line and exit code 2, never a traceback."""
 
 import argparse
 import difflib
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterable
+from typing import NoReturn
+
+NO_ROOM = {
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room in your quota",
+    errno.EFBIG: "raise the limit on the size of a file (ulimit -f)",
+}
+"""Faults of writing -> what to do."""
 
 
 class UserError(Exception):
@@ -31,19 +40,64 @@ class Parser(argparse.ArgumentParser):
 
 
 def guard(main: Callable[[], None], program: str | None = None) -> None:
-    """Run a program's ``main``: a UserError ends it with one line and exit code 2.
+    """Run a program's ``main``: what one line explains ends it with that line and an exit code.
 
     The line begins with the program's name, that of its file unless another is given.
 
-    An interruption (Ctrl-C) ends it with exit code 130, as shells expect. Everything
-    else is a fault of winnow itself and keeps its traceback.
+    A UserError ends it with 2, and so does what the system refuses (a full disk, a file that may
+    not be written), which is an OSError or, from torch, anything with such a one behind it. An
+    interruption (Ctrl-C) ends it with 130, as shells expect; a reader of standard output that has
+    gone, with 1 and no line. Everything else is a fault of winnow itself and keeps its traceback.
     """
     program = program or f"winnow {os.path.splitext(os.path.basename(sys.argv[0]))[0]}"
     try:
-        main()
+        try:
+            main()
+        finally:
+            sys.stdout.flush()  # what it still holds may find no room either
     except UserError as error:
-        print(f"{program}: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        _end(2, f"{program}: {error}")
     except KeyboardInterrupt:
-        print(f"{program}: interrupted; the same command continues", file=sys.stderr)
-        raise SystemExit(130) from None
+        _end(130, f"{program}: interrupted; the same command continues")
+    except BrokenPipeError:
+        _end(1)
+    except Exception as error:
+        line = refusal(error)
+        if line is None:
+            raise
+        _end(2, f"{program}: {line}")
+
+
+def refusal(error: BaseException | None) -> str | None:
+    """What the system refused, where that is behind an error; None: it is another fault.
+
+    torch raises other errors when a file cannot be written, and a process of several loses the
+    number of the fault; its words remain.
+    """
+    first = error
+    while error is not None:
+        for code, hint in NO_ROOM.items():
+            words = os.strerror(code)
+            if getattr(error, "errno", None) == code or words in str(error):
+                return f"{_named(error)}{words}; {hint}, then run the same command again"
+        error = error.__cause__ or error.__context__
+    if isinstance(first, OSError) and first.errno is not None:
+        return f"{_named(first)}{os.strerror(first.errno)}"
+    return None
+
+
+def _named(error: BaseException) -> str:
+    name = getattr(error, "filename", None)
+    return f"{os.fsdecode(name)}: " if isinstance(name, (str, bytes, os.PathLike)) else ""
+
+
+def _end(code: int, line: str | None = None) -> NoReturn:
+    """End with a code and a line, also where neither can be written any more."""
+    for stream, text in ((sys.stderr, line), (sys.stdout, None)):
+        try:
+            if text:
+                print(text, file=stream)
+            stream.flush()
+        except OSError:  # Python would try again at the end, and complain
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    raise SystemExit(code) from None

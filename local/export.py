@@ -170,7 +170,9 @@ def example(whole: Whole) -> torch.Tensor:
 
 def _write_torchscript(whole: Whole, path: Path, facts: dict) -> None:
     traced = torch.jit.trace(whole, example(whole), check_trace=False)
-    torch.jit.save(traced, str(path), _extra_files=facts)
+    file = io.BytesIO()  # torch ends the process where a disk is full
+    torch.jit.save(traced, file, _extra_files=facts)
+    path.write_bytes(file.getbuffer())
 
 
 def _write_onnx(whole: Whole, path: Path, facts: dict) -> None:

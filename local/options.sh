@@ -272,11 +272,16 @@ errors.guard(lambda: metrics.choose(words, rates=(8000, 16000)))' "$REPLY" || ex
   fi
   if ((FIRST > 0)) && given data && [[ -f data/$NAME/root.yml ]]; then
     "$PYTHON" -c '
-import sys, os, yaml
-with open(sys.argv[1]) as file:
-    root = yaml.safe_load(file)["root"]
-sys.exit(os.path.realpath(root) != os.path.realpath(sys.argv[2]))' "data/$NAME/root.yml" "$DATA" ||
-      fail "--data $DATA: data/$NAME was prepared from another folder; run stage 0, with another --name"
+import sys, os
+from pathlib import Path
+from local import errors, experiment
+path, data, sys.argv[0] = Path(sys.argv[1]), sys.argv[2], "run.sh"
+def main():
+    root = experiment.read_yaml(path, {"root": str})["root"]
+    if os.path.realpath(root) != os.path.realpath(data):
+        raise errors.UserError(f"--data {data}: {path.parent} was prepared from another folder;"
+                               " run stage 0, with another --name")
+errors.guard(main)' "data/$NAME/root.yml" "$DATA" || exit
   fi
 }
 

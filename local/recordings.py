@@ -270,16 +270,16 @@ def write(spool: Spool, paths: list, form: Format, tags: dict, gain: float = 1.0
         for output, path in enumerate(paths):
             if str(path) == "-":
                 target = finished.enter_context(tempfile.TemporaryFile())
-                _encode(_Sink(target.fileno()), spool, output, form, tags, gain)
+                _encode(audio.Sink(target.fileno()), spool, output, form, tags, gain)
                 target.seek(0)
                 shutil.copyfileobj(target, sys.stdout.buffer)
                 sys.stdout.buffer.flush()
             else:
                 temporary = finished.enter_context(replace(path))
-                _encode(_Sink(temporary), spool, output, form, tags, gain)
+                _encode(audio.Sink(temporary), spool, output, form, tags, gain)
 
 
-def _encode(sink: "_Sink", spool: Spool, output: int, form: Format, tags: dict, gain) -> None:
+def _encode(sink: audio.Sink, spool: Spool, output: int, form: Format, tags: dict, gain) -> None:
     _, channels, frames = spool.shape
     count = max(1, BLOCK // channels)
     try:
@@ -304,26 +304,6 @@ def _tag(file: soundfile.SoundFile, tags: dict) -> None:
             continue  # libsndfile would write it in one encoding and read it in another
         with contextlib.suppress(soundfile.LibsndfileError):  # a format without such tags
             setattr(file, name, value)
-
-
-class _Sink(io.FileIO):
-    """A file that keeps the fault of its disk, for libsndfile does not tell which, or that, it was.
-
-    Closing it twice, or a descriptor that it was given, does no harm.
-    """
-
-    def __init__(self, file: Path | int):
-        super().__init__(file, "w+", closefd=not isinstance(file, int))
-        self.fault = None
-
-    def write(self, data) -> int:
-        written, data = 0, memoryview(data)
-        try:
-            while written < len(data):
-                written += super().write(data[written:])
-        except OSError as error:
-            self.fault = self.fault or error
-        return written
 
 
 def _standard_input():

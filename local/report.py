@@ -9,7 +9,6 @@ the model that was scored.
 
 import hashlib
 import os
-import tempfile
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -104,8 +103,8 @@ def write_report(
         HEADS[2]: experiment.provenance() | {"bootstrap_and_sample_seed": SEED},
     }
     title = f"{folder.name} on {folder.parent.name}"
-    with tempfile.TemporaryDirectory(dir=place, prefix=".report-") as stage:
-        stage = Path(stage)
+    with experiment.scratch(place) as stage:
+        stage.mkdir()
         table.to_csv(stage / "by_snr.csv", index=False, float_format=f"%.{tables.DIGITS}g")
         shown = write_figures(stage, table, scores, metric)
         cards, more = write_examples(stage, test, scores, separate, num_examples)

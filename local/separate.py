@@ -19,7 +19,6 @@ This file imports what is heavy where it is used: ``winnow --help`` answers at o
 import argparse
 import contextlib
 import math
-import os
 import signal
 import sys
 from pathlib import Path
@@ -94,11 +93,7 @@ def choose_device(name: str):
 def main() -> None:
     """Separate what the command line names: the console script ``winnow``."""
     signal.signal(signal.SIGTERM, _terminate)
-    try:
-        guard(_main, "winnow")
-    except BrokenPipeError:  # whoever read standard output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(1) from None
+    guard(_main, "winnow")
 
 
 def _terminate(number, frame):

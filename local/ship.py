@@ -48,8 +48,6 @@ def ship(source: Path, name: str, overrides: dict | None = None) -> tuple[Path, 
         UserError: no checkpoint, or one whose estimates do not survive float16; an argument that
             the recipe's network does not have.
     """
-    import torch
-
     from local import checkpoint, models
     from local.experiment import replace
 
@@ -62,7 +60,7 @@ def ship(source: Path, name: str, overrides: dict | None = None) -> tuple[Path, 
     }
     target = ROOT / "recipes" / recipe / "pretrained" / f"{name}.pth"
     with replace(target) as temporary:
-        torch.save(package, temporary)
+        checkpoint.write(temporary, package)
         rounded, unrounded = models.load(temporary), models.load(temporary)
         unrounded.network.load_state_dict(exact)
         difference = _difference_db(unrounded, rounded)

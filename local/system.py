@@ -15,6 +15,7 @@ from local import schedules as own_schedules
 from local.errors import UserError, nearest
 from local.losses import SourceLoss, si_sdr
 from local.models import Separator
+from local.saved_state import AFRESH, KEPT
 
 REFUSED_OPTIMIZERS = ("ranger", "rangerqh", "rangerva")  # they do not run Lightning's closure
 SEED_STRIDE = 1_000_003  # a prime: seeds of (seed, step, rank) do not fall together
@@ -241,8 +242,20 @@ class System(AsteroidSystem):
         }
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
-        """What ``on_save_checkpoint`` kept; the scheduler's part when it is there."""
+        """What ``on_save_checkpoint`` kept; the scheduler's part when it is there.
+
+        Raises:
+            UserError: it is of another network, or not of a training.
+        """
+        path, network = self.trainer.ckpt_path, self.state_dict()
+        shapes = {
+            key: getattr(value, "shape", None) for key, value in checkpoint["state_dict"].items()
+        }
+        if shapes != {key: value.shape for key, value in network.items()}:
+            raise UserError(f"{path}: of another network, whose code has changed since{AFRESH}")
         kept = checkpoint["winnow"]
+        if not set(kept) >= KEPT:
+            raise UserError(f"{path}: not the state of a training{AFRESH}")
         self.audio_seconds, self.best = kept["audio_seconds"], kept["best"]
         self._scheduler_state = kept["scheduler"]
 
@@ -256,27 +269,6 @@ class System(AsteroidSystem):
     def config_to_hparams(dic: dict) -> dict:
         """None: the settings stand in the experiment's conf.yml."""
         return {}
-
-
-class LastCheckpoint(pl.callbacks.Checkpoint):
-    """Write the state of a training at the end of every epoch, or of every ``steps`` steps."""
-
-    def __init__(self, path, steps: int | None):
-        self.path, self.steps, self._saved_at = path, steps, -1
-
-    def on_train_batch_end(self, trainer, *args) -> None:
-        """After the optimiser's step, not between the batches that it accumulates."""
-        step = trainer.global_step
-        if self.steps and step != self._saved_at and step % self.steps == 0:
-            self._save(trainer)
-
-    def on_train_epoch_end(self, trainer, system) -> None:
-        """After validation and the scheduler."""
-        self._save(trainer)
-
-    def _save(self, trainer) -> None:
-        self._saved_at = trainer.global_step
-        trainer.save_checkpoint(self.path)
 
 
 def make_optimizer(network, conf: dict) -> torch.optim.Optimizer:

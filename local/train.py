@@ -169,7 +169,8 @@ def descend(separator, conf: dict, manifests: dict, last: Path) -> dict | None:
     import pytorch_lightning as pl
     import torch
 
-    from local.system import LastCheckpoint, System
+    from local.saved_state import AtomicFile, LastCheckpoint
+    from local.system import System
 
     # Lightning's advertisements and its advice on workers, which conf.yml has decided
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
@@ -200,7 +201,7 @@ def descend(separator, conf: dict, manifests: dict, last: Path) -> dict | None:
         reload_dataloaders_every_n_epochs=1,
         use_distributed_sampler=False,
         enable_model_summary=False,
-        plugins=[_AtomicFile()],
+        plugins=[AtomicFile()],
         default_root_dir=str(last.parent.parent),
     )
     try:
@@ -269,23 +270,6 @@ def _majority_order(system) -> tuple[str, ...]:
             swaps += int((order[:, 0] != 0).sum())
             total += len(mix)
     return SOURCES[::-1] if swaps > total / 2 else SOURCES
-
-
-def _AtomicFile():
-    """Lightning's checkpoint files, written to a temporary name in the same folder and renamed.
-
-    Lightning's own go through the system's folder for temporary files, which may lie on another
-    disk: moving them from there can be interrupted half-way.
-    """
-    import torch
-    from pytorch_lightning.plugins.io import TorchCheckpointIO
-
-    class AtomicFile(TorchCheckpointIO):
-        def save_checkpoint(self, checkpoint, path, storage_options=None):
-            with experiment.replace(path) as temporary:
-                torch.save(checkpoint, temporary)
-
-    return AtomicFile()
 
 
 if __name__ == "__main__":

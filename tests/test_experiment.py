@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from local import ROOT, experiment
+from local import ROOT, experiment, processes
 from local.errors import UserError
 
 
@@ -177,6 +177,47 @@ def test_a_folder_is_replaced_whole(here):
     assert os.listdir(path) == ["two"]
 
 
+def test_only_a_folder_takes_the_place_of_a_folder(here):
+    (here / "a").mkdir()
+    (here / "a" / "kept").touch()
+    with pytest.raises(IsADirectoryError) as caught, experiment.replace(here / "a") as temporary:
+        temporary.write_text("one")
+    assert caught.value.filename == str(here / "a")
+    assert os.listdir(here / "a") == ["kept"]
+
+
+def test_a_name_as_long_as_a_file_may_have_is_replaced(here):
+    path = here / ("a" * 255)
+    with experiment.replace(path) as temporary:
+        temporary.write_text("one")
+    assert path.read_text() == "one"
+
+
+def test_what_killed_runs_left_is_swept(here):
+    """A process is killed while it writes a file and a folder; the next one clears up."""
+    writing = (
+        "import contextlib, os, pathlib, signal\n"
+        "from local import experiment\n"
+        "with experiment.replace('a') as file, experiment.replace('b') as folder:\n"
+        "    file.write_text('half')\n"
+        "    folder.mkdir()\n"
+        "    (folder / 'c').touch()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", writing], env=environment, cwd=here, check=False)
+    left = sorted(os.listdir(here))
+    assert len(left) == 2
+
+    running = f".{processes.machine()}-{os.getpid()}-{processes.started(os.getpid())}-99.tmp"
+    elsewhere = re.sub(r"\.\w{8}", ".00000000", left[0])
+    for name in (running, elsewhere, ".mine.tmp"):
+        (here / name).touch()
+    with experiment.replace(here / "a") as temporary:
+        temporary.write_text("whole")
+    assert sorted(os.listdir(here)) == sorted(["a", running, elsewhere, ".mine.tmp"])
+
+
 def test_yaml_round_trip(here):
     tree = {"b": [1, 2.5, None], "a": {"ü": "00:01:00:00", "lr": 1e-5}, "c": True}
     experiment.write_yaml(here / "a.yml", tree)
@@ -195,12 +236,12 @@ def test_yaml_takes_plain_types_only(here):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "not there"),
-        (b"a: [1", "not YAML"),
-        (b"a: \xff", "not YAML"),
-        (b"!!python/object/apply:os.getcwd []", "not YAML"),
-        (b"", "expected a mapping"),
-        (b"[1]", "expected a mapping"),
+        (None, ": not there"),
+        (b"a: [1", ", line 1: not YAML (expected"),
+        (b"a: \xff", ": not YAML (not UTF-8"),
+        (b"!!python/object/apply:os.getcwd []", ", line 1: not YAML (could not determine"),
+        (b"", ": expected a mapping"),
+        (b"[1]", ": expected a mapping"),
     ],
 )
 def test_a_file_that_is_no_yaml(here, content, words):
@@ -209,7 +250,16 @@ def test_a_file_that_is_no_yaml(here, content, words):
         path.write_bytes(content)
     with pytest.raises(UserError) as caught:
         experiment.read_yaml(path)
-    assert str(caught.value).startswith(f"{path}: {words}")
+    assert str(caught.value).startswith(f"{path}{words}")
+
+
+def test_what_must_be_in_a_file(here):
+    experiment.write_yaml(here / "a.yml", {"seed": "x"})
+    assert experiment.read_yaml(here / "a.yml", {"seed": str}) == {"seed": "x"}
+    with pytest.raises(UserError, match=r"a\.yml: expected 'seed' of type int, found 'x'"):
+        experiment.read_yaml(here / "a.yml", {"seed": int})
+    with pytest.raises(UserError, match=r"a\.yml: expected 'engine' of type str, found None"):
+        experiment.read_yaml(here / "a.yml", {"engine": str})
 
 
 # ---------------------------------------------------------------- provenance
