@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # winnow: from triplets of mixture, voice and noise to a report per SNR, in stages.
-# `./run.sh --help` shows the options; local/options.sh reads them.
+# `./run.sh --help` shows the options; local/shell/options.sh reads them.
 set -euo pipefail
 unset CDPATH # it would make cd print and wander
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -33,10 +33,10 @@ OPTION_TABLE='
 3  num-examples  N            examples per SNR to listen to on the page
 '
 
-# shellcheck source=local/options.sh
-source "$ROOT/local/options.sh"
-# shellcheck source=local/environment.sh
-source "$ROOT/local/environment.sh"
+# shellcheck source=local/shell/options.sh
+source "$ROOT/local/shell/options.sh"
+# shellcheck source=local/shell/environment.sh
+source "$ROOT/local/shell/environment.sh"
 
 # stage NUMBER ARGUMENT...: one program, shown and run as a child, where its stage is asked for
 stage() {

@@ -7,8 +7,8 @@ unset CDPATH # it would make cd print and wander
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 PYTHON='' EXTRAS=()
 
-# shellcheck source=local/environment.sh
-source "$ROOT/local/environment.sh"
+# shellcheck source=local/shell/environment.sh
+source "$ROOT/local/shell/environment.sh"
 
 # extras_of WORD...: what the recipe that --model names and the program `export` need, in EXTRAS
 extras_of() {

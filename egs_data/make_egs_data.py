@@ -243,7 +243,7 @@ def generator(row: dict) -> Draw:
 def speak(row: dict) -> np.ndarray:
     """Speech by espeak-ng, at the level that makes the mixture as loud as drawn; integers."""
     sys.path.insert(0, str(HERE.parent))
-    from local.audio import read, resample
+    from local.base.audio import read, resample
 
     with tempfile.NamedTemporaryFile(suffix=".wav") as file:
         options = ["-v", row["voice"], "-s", row["speed"], "-p", row["pitch"], "-w", file.name]

@@ -13,22 +13,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from local import (
-    SOURCES,
-    aggregate,
-    contenders,
-    experiment,
-    figures,
-    manifest,
-    metrics,
-    page,
-    paired,
-    standings,
-    tables,
-)
-from local.aggregate import IMPROVEMENT
-from local.errors import Parser, UserError, guard
-from local.standings import Standings
+from local import SOURCES
+from local.base import disk, experiment
+from local.base.errors import Parser, UserError, guard
+from local.corpus import manifest
+from local.reporting import contenders, figures, pages, significance, standings, statistics, tables
+from local.reporting.standings import Standings
+from local.scoring import metrics
+from local.scoring.score_table import IMPROVEMENT
 
 EXAMPLES = 3  # to listen to, per SNR: worst, median and best, on average over the contenders
 FIGURE = "figures/quality_against_cost.svg"
@@ -100,13 +92,13 @@ def write_comparison(
         "data": data,
         "metrics": list(dict.fromkeys(metric for _, metric in result.contests)),
         "engine": result.contenders[0].first.about["engine"],
-        "significance": paired.ALPHA,
+        "significance": significance.ALPHA,
         "bootstrap_seed": standings.SEED,
         "experiments": _origins(result),
         "left_out": left_out,
         "provenance": experiment.provenance(),
     }
-    with experiment.replace(place) as stage:
+    with disk.replace(place) as stage:
         stage.mkdir()
         for file, table in {
             "means.csv": standings.long(result, "means"),
@@ -114,7 +106,7 @@ def write_comparison(
             "systems.csv": standings.systems(result),
         }.items():
             table.to_csv(stage / file, index=False, float_format=f"%.{tables.DIGITS}g")
-        experiment.write_yaml(stage / "compare.yml", about)
+        disk.write_yaml(stage / "compare.yml", about)
         figure = figures.quality_against_cost(
             standings.quality_and_cost(result), result.metric, standings.COSTS
         )
@@ -124,7 +116,7 @@ def write_comparison(
         text = summary(title, result, about)
         (stage / "summary.md").write_text(text, encoding="utf-8")
         context = _context(title, result, about, cards, silent)
-        page.write_page(stage / "index.html", "compare.html", **context)
+        pages.write_page(stage / "index.html", "compare.html", **context)
 
 
 def write_examples(
@@ -136,29 +128,29 @@ def write_examples(
         cards: what the page says of each, by SNR.
         silent: contender -> why it cannot be heard.
     """
-    from local import models
+    from local.model import separators
 
-    separators, silent = {}, {}
+    models, silent = {}, {}
     for of in result.contenders:
         try:
-            separators[of.name] = models.load(of.first.folder / "best_model.pth")
+            models[of.name] = separators.load(of.first.folder / "best_model.pth")
         except UserError as error:  # its recipe may have gone since it was scored
             silent[of.name] = str(error)
     voices = result.contenders[0].scores.xs(SOURCES[0], level="source")
     voices = voices.sort_values("snr_db", kind="stable")
-    labels, _ = aggregate.levels(voices["snr_db"])
+    labels, _ = statistics.levels(voices["snr_db"])
     rivals = [of for of in result.contenders if not of.bound] or result.contenders
     gains = contenders.scores_of(rivals, SOURCES[0], result.metric + IMPROVEMENT)
     rank = gains.mean(axis=1, skipna=False).loc[voices.index]
-    picked = aggregate.pick_examples(rank, labels, EXAMPLES, standings.SEED)
+    picked = statistics.pick_examples(rank, labels, EXAMPLES, standings.SEED)
     places = {test.row(i).id: i for i in range(len(test))}
     cards = []
     for number, example in enumerate(tqdm(picked, desc="examples", unit="example", leave=False), 1):
         i = places[example.id]
         mix, sources, rate = test.mix(i), test.sources(i), test.row(i).sample_rate
-        estimates = {name: models.separate(separator, mix, rate, sources)
-                     for name, separator in separators.items()}  # fmt: skip
-        heard = page.write_example(stage, example.id, mix, sources, estimates, rate)
+        estimates = {name: separators.separate(separator, mix, rate, sources)
+                     for name, separator in models.items()}  # fmt: skip
+        heard = pages.write_example(stage, example.id, mix, sources, estimates, rate)
         why = f"{example.role} at {example.level} dB, on average over the systems"
         card = {"anchor": f"example-{number}", "why": why, "heard": heard, "level": example.level}
         cards.append(card | _of_example(result, example.id, float(voices["snr_db"][example.id])))
@@ -184,7 +176,7 @@ def _of_example(result: Standings, name: str, snr_db: float) -> dict:
     return {
         "id": name,
         "snr_db": snr_db,
-        "scores": page.json_numbers(scores),
+        "scores": pages.json_numbers(scores),
         "table": tables.Table(f"Scores of {name}", header, rows),
         "remarks": [f"{of.name}, {source}: {of.scores['failed'][name, source]}"
                     for of in result.contenders for source in SOURCES
@@ -205,7 +197,7 @@ def summary(title: str, result: Standings, about: dict) -> str:
         lines = [f"- {name}: {why}" for name, why in about["left_out"].items()]
         parts += ["## Left out", "\n".join(lines)]
     parts += ["## What the numbers mean", *standings.notes(result)]
-    listed = page.metric_list([*_metrics(result), standings.WORTH]).items()
+    listed = pages.metric_list([*_metrics(result), standings.WORTH]).items()
     parts.append("\n".join(f"- `{name}`: {text}" for name, text in listed))
     parts += [*metrics.NOTES, "## Where they come from"]
     for head, facts in _provenance(about).items():
@@ -234,7 +226,7 @@ def _context(title: str, result: Standings, about: dict, cards: list, silent: di
             "commit": about["provenance"]["commit"],
         },
         "overview": standings.overview(result),
-        "figure": page.Figure(FIGURE, f"{CAPTION} The table above has the numbers.", CAPTION),
+        "figure": pages.Figure(FIGURE, f"{CAPTION} The table above has the numbers.", CAPTION),
         "main_tables": _tables(result, result.metric),
         "more_tables": {tables.column(metric): _tables(result, metric)
                         for metric in _metrics(result) if metric != result.metric},
@@ -252,7 +244,7 @@ def _context(title: str, result: Standings, about: dict, cards: list, silent: di
         ],
         "ranked_by": f"{SOURCES[0]} in {tables.about(result.metric).label}",
         "notes": standings.notes(result),
-        "metric_list": page.metric_list([*_metrics(result), standings.WORTH]),
+        "metric_list": pages.metric_list([*_metrics(result), standings.WORTH]),
         "metric_notes": metrics.NOTES,
         "provenance": _provenance(about),
     }  # fmt: skip
@@ -278,8 +270,8 @@ def _provenance(about: dict) -> dict[str, dict[str, str]]:
     """Where everything comes from, in words: the comparison, then each experiment."""
     whole = {name: value for name, value in about.items()
              if name not in ("experiments", "left_out", "provenance")}  # fmt: skip
-    found = {"Comparison": page.facts(whole | about["provenance"])}
-    return found | {name: page.facts(facts) for name, facts in about["experiments"].items()}
+    found = {"Comparison": pages.facts(whole | about["provenance"])}
+    return found | {name: pages.facts(facts) for name, facts in about["experiments"].items()}
 
 
 def _origins(result: Standings) -> dict[str, dict]:
@@ -287,7 +279,7 @@ def _origins(result: Standings) -> dict[str, dict]:
     found = {}
     for of in result.contenders:
         for member in of.seeds.values():
-            training = experiment.read_yaml(member.folder / "provenance.yml")
+            training = disk.read_yaml(member.folder / "provenance.yml")
             kept = {name: training.get(name) for name in ORIGIN}
             kept["model_sha256"] = member.about["model_sha256"]
             found[member.folder.name] = {"system": of.name} | kept

@@ -15,12 +15,15 @@ from pathlib import Path
 import pandas
 from tqdm import tqdm
 
-from local import SOURCES, aggregate, experiment, manifest, metrics, parallel, worker
-from local.errors import Parser, UserError, guard
-from local.journal import FAILED, Journal
+from local import SOURCES
+from local.base import disk, experiment, parallel
+from local.base.errors import Parser, UserError, guard
+from local.corpus import manifest
+from local.scoring import example, metrics, score_table
+from local.scoring.journal import FAILED, Journal
 
 KEYS = ["id", "source"]
-MIXTURE, IMPROVEMENT = aggregate.MIXTURE, aggregate.IMPROVEMENT
+MIXTURE, IMPROVEMENT = score_table.MIXTURE, score_table.IMPROVEMENT
 REAL_TIME = (
     "wall seconds of separation per second of audio, median over files, one thread per worker;"
     " resampling included, reading and scoring not"
@@ -56,7 +59,7 @@ def main() -> None:
     run = functools.partial(parallel.results, jobs=args.jobs, scheduler=args.scheduler)
     place = evaluate(folder, test, chosen, args.engine, run)
     print(f"{place}: scores of {len(test)} examples")
-    failures = aggregate.failures(aggregate.read_scores(place))
+    failures = score_table.failures(score_table.read_scores(place))
     for (reason, count), of in failures.groupby(["reason", "n"], sort=False):
         names = ", ".join(of["source"] + " " + of["metric"])
         print(f"  no value in {count} of {len(test)}, {reason}: {names}")
@@ -88,7 +91,7 @@ def evaluate(
         raise UserError(f"{test.path}: no examples to score")
     model = folder / "best_model.pth"
     place = folder / "scores" / test.hash / "scores.csv"
-    mixtures = worker.Job(str(test.path.resolve()), test.hash, engine)
+    mixtures = example.Job(str(test.path.resolve()), test.hash, engine)
     estimates = mixtures._replace(model=str(model.resolve()), model_sha256=_sha256(model))
     known = _known(place, estimates)
     if known is not None and set(chosen) <= set(known):
@@ -96,7 +99,7 @@ def evaluate(
         return place
     about = _about(model)  # what is no model ends here, before any work
     table = _scored(place, test, estimates, chosen, run, folder.name)
-    seconds = table.pop(worker.SECONDS).xs(SOURCES[0], level="source").to_numpy()
+    seconds = table.pop(example.SECONDS).xs(SOURCES[0], level="source").to_numpy()
     ratios = seconds * test.rows["sample_rate"] / test.rows["num_samples"]
     mixture = mixture_scores(folder.parent, test, mixtures, _metrics_of(table), run)
     about |= {
@@ -109,7 +112,7 @@ def evaluate(
 
 
 def mixture_scores(
-    folder: Path, test: manifest.Manifest, job: worker.Job, chosen: list[str], run: Callable
+    folder: Path, test: manifest.Manifest, job: example.Job, chosen: list[str], run: Callable
 ) -> pandas.DataFrame:
     """Scores of the unprocessed mixture as the estimate of each source.
 
@@ -145,7 +148,7 @@ def _scored(place, test, job, chosen, run, label) -> pandas.DataFrame:
     work = job.identity | {"metrics": missing}
     with Journal(_partial(place), work, job.columns) as journal:
         rest = [i for i, name in enumerate(ids) if name not in journal.rows]
-        arriving = run(functools.partial(worker.score, job), rest)
+        arriving = run(functools.partial(example.score, job), rest)
         for rows in tqdm(arriving, label, len(ids), initial=len(ids) - len(rest), unit="file"):
             journal.append(rows)
     fresh = pandas.DataFrame([row for name in ids for row in journal.rows[name]]).set_index(KEYS)
@@ -157,13 +160,13 @@ def _scored(place, test, job, chosen, run, label) -> pandas.DataFrame:
     return both[_metrics_of(both) + [name for name in fresh if name not in missing]]
 
 
-def _known(place: Path, job: worker.Job) -> pandas.DataFrame | None:
+def _known(place: Path, job: example.Job) -> pandas.DataFrame | None:
     """The scores at ``place``, without what ``_with_improvement`` and ``_write`` add; None where
     there are none, or of another model, manifest or engine."""
     about = place.with_suffix(".yml")
     try:
-        held = experiment.read_yaml(about)
-        table = aggregate.read_scores(place).set_index(KEYS)
+        held = disk.read_yaml(about)
+        table = score_table.read_scores(place).set_index(KEYS)
     except UserError:  # missing or damaged: this stage makes it
         return None
     if not isinstance(held, dict) or not job.identity.items() <= held.items():
@@ -198,10 +201,10 @@ def _write(place: Path, test: manifest.Manifest, table: pandas.DataFrame, about:
     table = table.reset_index().assign(**{FAILED: text})
     for place_of, name in enumerate(("snr_db", "group"), 1):
         table.insert(place_of, name, rows[name].to_numpy())
-    with experiment.replace(place) as temporary:
+    with disk.replace(place) as temporary:
         table.to_csv(temporary, index=False)
     about |= {"metrics": _metrics_of(table), "provenance": experiment.provenance()}
-    experiment.write_yaml(place.with_suffix(".yml"), about)
+    disk.write_yaml(place.with_suffix(".yml"), about)
     _partial(place).unlink(missing_ok=True)
 
 
@@ -215,9 +218,9 @@ def _metrics_of(table: pandas.DataFrame) -> list[str]:
 
 def _about(model: Path) -> dict:
     """What a model file says of itself that scores.yml repeats."""
-    from local import models
+    from local.model import separators
 
-    separator = models.load(model)
+    separator = separators.load(model)
     names = ("parameters", "macs_per_second", "audio_seconds_seen", "seed")
     return {
         "recipe": separator.recipe,

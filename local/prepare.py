@@ -1,8 +1,8 @@
 """Stage 0: look at a tree of triplets and write its manifests.
 
-``data/<name>/`` gets train.csv, valid.csv and test.csv (see ``local.manifest``), rejected.csv (what
-was left out, and why) and root.yml. What a tree looks like and what can be wrong with it is said
-in ``local.triplets``. ``groups.csv`` in a split's folder, with the columns folder and group, says
+``data/<name>/`` gets train.csv, valid.csv and test.csv (see ``local.corpus.manifest``),
+rejected.csv (what was left out, and why) and root.yml. ``local.corpus.triplets`` says what a tree
+looks like and what can be wrong with it. ``groups.csv`` in a split's folder (folder, group) says
 which folders are not independent; otherwise each folder is a group. Where there is no valid split,
 a tenth of the groups of train becomes it, chosen by a hash of the group's name: folders that are
 added later move no other.
@@ -17,11 +17,12 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from local import manifest
-from local.errors import Parser, UserError, guard, nearest
-from local.experiment import data_dir, read_yaml, replace, write_yaml
-from local.manifest import ROOT_FILE, Row
-from local.triplets import GOOD_DB, SPLITS, Fit, Look, Rejection, look, scan
+from local.base.disk import read_yaml, replace, write_yaml
+from local.base.errors import Parser, UserError, guard, nearest
+from local.base.experiment import data_dir
+from local.corpus import manifest
+from local.corpus.manifest import ROOT_FILE, Row
+from local.corpus.triplets import GOOD_DB, SPLITS, Fit, Look, Rejection, look, scan
 
 VALID_SHARE = 0.1  # of the groups of train, where there is no valid split
 VALID_SEED = 0

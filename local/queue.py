@@ -8,16 +8,11 @@ finished is left as it is. A recipe that fails does not hold up the others: it i
 end, and the exit code is 1. What the stages say goes to ``queue.log`` in the experiment's folder.
 """
 
-import os
-import re
-import subprocess
 import sys
 from pathlib import Path
 
-from local import config, experiment
-from local.errors import Parser, UserError, guard
-
-LOG = "queue.log"
+from local.base import config, disk, experiment, stage_process
+from local.base.errors import Parser, UserError, guard
 
 
 def main() -> None:
@@ -62,7 +57,7 @@ def run(models: list[str], args, settings: list[str]) -> dict[str, str]:
             arguments = [f"--model={model}", f"--name={args.name}", *extra]
             arguments += [f"--{key}={value}" for key in ("preset", "tag")
                           if (value := getattr(args, key))]  # fmt: skip
-            fault = run_stage(stage, arguments, folder / LOG)
+            fault = stage_process.run_stage(stage, arguments, folder / stage_process.LOG)
             if fault is not None:
                 failed[model] = fault
             outcome = "failed" if fault is not None else describe(stage, folder)
@@ -70,48 +65,11 @@ def run(models: list[str], args, settings: list[str]) -> dict[str, str]:
     return failed
 
 
-def run_stage(stage: str, arguments: list[str], log: Path) -> str | None:
-    """Run ``local.<stage>`` as a child; add what it says to ``log``.
-
-    Returns:
-        None, or where it failed the line that says why, or else the last one.
-
-    Raises:
-        KeyboardInterrupt: the user stopped it, or this; the child has ended.
-        UserError: the log cannot be written.
-    """
-    try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        file = open(log, "a+b")  # noqa: SIM115 -- closed below
-    except OSError as error:
-        raise UserError(f"{log}: cannot be written: {error.strerror}") from None
-    with file:
-        start = file.seek(0, os.SEEK_END)
-        command = [sys.executable, "-m", f"local.{stage}", *arguments]
-        child = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
-        try:
-            code = child.wait()
-        finally:
-            # stopped here but not there, as by `kill`: what it has written so far is whole
-            child.terminate()
-            child.wait()
-        if code == 130:
-            raise KeyboardInterrupt
-        if not code:
-            return None
-        file.seek(start)
-        text = file.read().decode(errors="replace").replace("\r", "\n")
-    # a bar of progress may be drawn once more behind that line, and stand before it
-    said = re.findall(rf"winnow {stage}: .*", text) or text.split("\n")
-    lines = [line.strip() for line in said if line.strip()]
-    return f"{lines[-1] if lines else f'exit code {code}'} (see {log})"
-
-
 def describe(stage: str, folder: Path) -> str:
     """What a stage has left in an experiment's folder, in a few words."""
     if stage == "evaluate":
         return "scored"
-    facts = experiment.read_yaml(folder / "provenance.yml")
+    facts = disk.read_yaml(folder / "provenance.yml")
     if "training_seconds" not in facts:
         return "nothing to train by gradients"
     return (

@@ -7,7 +7,6 @@ without a server or a network. Scores are those of scores.csv; what is heard is 
 the model that was scored.
 """
 
-import hashlib
 import os
 import textwrap
 from collections.abc import Callable
@@ -16,14 +15,17 @@ from pathlib import Path
 import pandas
 from tqdm import tqdm
 
-from local import SOURCES, aggregate, config, experiment, figures, manifest, metrics, page, tables
-from local.aggregate import ALL, IMPROVEMENT, MIXTURE
-from local.errors import Parser, UserError, guard
+from local import SOURCES
+from local.base import disk, experiment
+from local.base.errors import Parser, UserError, guard
+from local.corpus import manifest
+from local.reporting import figures, pages, statistics, tables
+from local.reporting.statistics import ALL
+from local.scoring import metrics, score_table, seed_runs
+from local.scoring.score_table import IMPROVEMENT, MIXTURE
 
 SEED = 0  # of the bootstrap and of the sample of examples
 NUM_EXAMPLES = 5
-SAME_CONF = ("trainer.max_epochs", "trainer.max_time")  # free to change, but not between seeds
-SAME_FACTS = ("recipe", "preset", "train_hash", "valid_hash")
 PARTS = ("figures", "audio", "by_snr.csv", "summary.md", "index.html")  # the page comes last
 KINDS = (MIXTURE, "", IMPROVEMENT)
 HEADS = ("Training", "Evaluation", "Report")
@@ -44,27 +46,19 @@ def main() -> None:
     folder = experiment.locate(args)
     test = manifest.read(experiment.data_dir(folder.parent.name) / "test.csv")
     place = folder / "scores" / test.hash
-    scores = aggregate.read_scores(place / "scores.csv")
-    check_model(folder / "best_model.pth", place / "scores.yml")
+    scores = score_table.read_scores(place / "scores.csv")
+    seed_runs.check_model(folder / "best_model.pth", place / "scores.yml")
 
-    from local import models
+    from local.model import separators
 
-    separator = models.load(folder / "best_model.pth")
+    separator = separators.load(folder / "best_model.pth")
 
     def separate(mix, rate, sources):
-        return models.separate(separator, mix, rate, sources)
+        return separators.separate(separator, mix, rate, sources)
 
     table = write_report(folder, place, test, scores, separate, args.num_examples)
     print(terminal(table))
     print(f"report: {place / 'index.html'}")
-
-
-def check_model(model: Path, scored: Path) -> None:
-    """Raise a UserError where the model is no longer the one that was scored."""
-    with open(model, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if experiment.read_yaml(scored).get("model_sha256") != found:
-        raise UserError(f"{model} has changed since {scored} was written; run stage 2 again")
 
 
 def write_report(
@@ -81,29 +75,29 @@ def write_report(
         folder: of the experiment, with conf.yml and provenance.yml.
         place: the folder of scores.csv and scores.yml.
         test: the manifest that was scored.
-        scores: what ``aggregate.read_scores`` read there.
+        scores: what ``score_table.read_scores`` read there.
         separate: (mix (time,), rate in Hz, sources (2, time)) -> estimates (2, time).
         num_examples: to listen to, per SNR level.
 
     Returns:
-        the table of ``aggregate.by_snr``.
+        the table of ``statistics.by_snr``.
     """
-    table = aggregate.by_snr(scores, SEED)
-    metric = aggregate.headline(table["metric"])
-    seeds = {seed: aggregate.by_snr(aggregate.read_scores(path), SEED)
-             for seed, path in siblings(folder, place.name).items()}  # fmt: skip
+    table = statistics.by_snr(scores, SEED)
+    metric = score_table.headline(table["metric"])
+    seeds = {seed: statistics.by_snr(score_table.read_scores(path), SEED)
+             for seed, path in seed_runs.siblings(folder, place.name).items()}  # fmt: skip
     seed_tables = [tables.seeds(seeds, source, metric + IMPROVEMENT)
                    for source in _sources(table, metric) if len(seeds) > 1]  # fmt: skip
-    failures = tables.failures(aggregate.failures(scores))
-    scored = experiment.read_yaml(place / "scores.yml")
+    failures = tables.failures(score_table.failures(scores))
+    scored = disk.read_yaml(place / "scores.yml")
     made = scored.pop("provenance")
     about = {
-        HEADS[0]: experiment.read_yaml(folder / "provenance.yml"),
+        HEADS[0]: disk.read_yaml(folder / "provenance.yml"),
         HEADS[1]: scored | made,
         HEADS[2]: experiment.provenance() | {"bootstrap_and_sample_seed": SEED},
     }
     title = f"{folder.name} on {folder.parent.name}"
-    with experiment.scratch(place) as stage:
+    with disk.scratch(place) as stage:
         stage.mkdir()
         table.to_csv(stage / "by_snr.csv", index=False, float_format=f"%.{tables.DIGITS}g")
         shown = write_figures(stage, table, scores, metric)
@@ -113,39 +107,17 @@ def write_report(
                   "seed_tables": seed_tables, "about": about, "shown": shown}  # fmt: skip
         (stage / "summary.md").write_text(summary(**common), encoding="utf-8")
         context = _context(**common, scores=scores, seeds=list(seeds), cards=cards)
-        page.write_page(stage / "index.html", "report.html", **context)
+        pages.write_page(stage / "index.html", "report.html", **context)
         (stage / "audio").mkdir(exist_ok=True)  # with no example it replaces what was there
         for part in PARTS:
-            with experiment.replace(place / part) as temporary:
+            with disk.replace(place / part) as temporary:
                 os.replace(stage / part, temporary)
     return table
 
 
-def siblings(folder: Path, test_hash: str) -> dict[int, Path]:
-    """Trainings that differ from this one in their seed only: seed -> scores.csv.
-
-    Recipe, preset, data and settings are the same, and so is the test set. This experiment is
-    one of them. Of two with one seed the first by name counts, and this one before all.
-    """
-    conf, facts = (experiment.read_yaml(folder / name) for name in ("conf.yml", "provenance.yml"))
-    flat, found = config.flatten(conf), {conf["seed"]: folder / "scores" / test_hash / "scores.csv"}
-    for other in sorted(folder.parent.iterdir()):
-        path = other / "scores" / test_hash / "scores.csv"
-        files = [other / "conf.yml", other / "provenance.yml"]
-        if all(file.is_file() for file in (path, *files)):
-            their_conf, their_facts = map(experiment.read_yaml, files)
-            their_flat = config.flatten(their_conf)
-            same = config.differences(conf, their_conf) == ["seed"]
-            same &= all(flat.get(key) == their_flat.get(key) for key in SAME_CONF)
-            same &= all(facts.get(key) == their_facts.get(key) for key in SAME_FACTS)
-            if same:
-                found.setdefault(their_conf["seed"], path)
-    return found
-
-
 def write_figures(
     stage: Path, table: pandas.DataFrame, scores: pandas.DataFrame, metric: str
-) -> list[page.Figure]:
+) -> list[pages.Figure]:
     """Write the figures of scores below ``stage``."""
     name = tables.column(metric)
     gain = f"improvement in {tables.about(metric).label}"
@@ -170,25 +142,25 @@ def write_figures(
     found = []
     for file, (figure, caption, numbers) in made.items():
         figures.write(figure, stage / "figures" / file)
-        found.append(page.Figure(f"figures/{file}", f"{caption} {numbers}".strip(), caption))
+        found.append(pages.Figure(f"figures/{file}", f"{caption} {numbers}".strip(), caption))
     return found
 
 
 def write_examples(
     stage: Path, test: manifest.Manifest, scores: pandas.DataFrame, separate: Callable, number: int
-) -> tuple[list[dict], list[page.Figure]]:
+) -> tuple[list[dict], list[pages.Figure]]:
     """Write what is heard and seen of the chosen examples below ``stage``.
 
     Returns:
         cards: what a page says of each, by SNR.
         figures: spectrograms of the worst, the median and the best of all.
     """
-    rank = aggregate.ranking(scores)
-    ends = aggregate.extremes(rank)
+    rank = statistics.ranking(scores)
+    ends = statistics.extremes(rank)
     voices = scores[scores["source"] == SOURCES[0]].sort_values("snr_db", kind="stable")
-    labels, levels = aggregate.levels(voices.set_index("id")["snr_db"])
+    labels, levels = statistics.levels(voices.set_index("id")["snr_db"])
     why: dict[str, list[str]] = {}
-    for picked in aggregate.pick_examples(rank, labels, number, SEED):
+    for picked in statistics.pick_examples(rank, labels, number, SEED):
         why.setdefault(picked.id, []).append(f"{picked.role} at {picked.level} dB")
     for role, name in ends.items():
         why.setdefault(name, []).append(f"{role} of all")
@@ -206,17 +178,17 @@ def write_examples(
             what = f"{SOURCES[0]}, {tables.column(rank.name)}: {value}"
             caption = f"{role.capitalize()} of all: {name} ({what})."
             alt = f"Spectrograms of mixture, references and estimates. {caption}"
-            found[role] = page.Figure(path, alt, caption, f"#{anchor}" if number else None)
+            found[role] = pages.Figure(path, alt, caption, f"#{anchor}" if number else None)
         if number:
-            heard = page.write_example(stage, name, mix, sources, estimates, rate)
+            heard = pages.write_example(stage, name, mix, sources, estimates, rate)
             card = {"anchor": anchor, "why": ", ".join(why[name]), "heard": heard}
             cards.append(card | _of_example(scores[scores["id"] == name], labels[name]))
-    return cards, [found[role] for role in aggregate.ROLES if role in found]
+    return cards, [found[role] for role in statistics.ROLES if role in found]
 
 
 def terminal(table: pandas.DataFrame) -> str:
     """The scores as plain text, for a terminal of 100 columns."""
-    metric = aggregate.headline(table["metric"])
+    metric = score_table.headline(table["metric"])
     shown = [tables.per_level(table, source, metric) for source in _sources(table, metric)]
     shown += [tables.overview(table, source) for source in _sources(table)]
     notes = [textwrap.fill(note, 100) for note in tables.notes(table)]
@@ -230,7 +202,7 @@ def summary(
     failures: tables.Table,
     seed_tables: list[tables.Table],
     about: dict,
-    shown: list[page.Figure],
+    shown: list[pages.Figure],
 ) -> str:
     """The report as Markdown: the tables that a paper would print, and what they mean."""
     makers = (tables.means, tables.improvements, tables.medians)
@@ -247,11 +219,11 @@ def summary(
         parts += ["## Training seeds", *map(tables.markdown, seed_tables)]
     parts += ["## Figures", *(f"![{figure.alt}]({figure.href})" for figure in shown)]
     parts += ["## What the numbers mean", *tables.notes(table)]
-    listed = page.metric_list(table["metric"]).items()
+    listed = pages.metric_list(table["metric"]).items()
     parts.append("\n".join(f"- `{name}`: {text}" for name, text in listed))
     parts += [*metrics.NOTES, "## Where they come from"]
     for head, tree in about.items():
-        facts = "\n".join(f"- {name}: {fact}" for name, fact in page.facts(tree).items())
+        facts = "\n".join(f"- {name}: {fact}" for name, fact in pages.facts(tree).items())
         parts += [f"### {head}", facts]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
@@ -264,11 +236,11 @@ def key_facts(about: dict, table: pandas.DataFrame) -> dict[str, str]:
         "recipe": scored["recipe"],
         "preset": training.get("preset") or "none, its full settings",
         "training seed": str(training.get("seed", tables.NOTHING)),
-        "audio seen in training": page.duration(training.get("audio_seconds_seen")),
-        "time of training": page.duration(training.get("training_seconds")),
-        "parameters": page.quantity(scored.get("parameters")),
-        "multiply-accumulates": page.quantity(scored.get("macs_per_second"), "per s of audio"),
-        "real-time factor": page.quantity(scored.get("real_time_factor")),
+        "audio seen in training": pages.duration(training.get("audio_seconds_seen")),
+        "time of training": pages.duration(training.get("training_seconds")),
+        "parameters": pages.quantity(scored.get("parameters")),
+        "multiply-accumulates": pages.quantity(scored.get("macs_per_second"), "per s of audio"),
+        "real-time factor": pages.quantity(scored.get("real_time_factor")),
         "test set": f"{overall['n'].max()} mixtures in {overall['n_groups'].max()} groups",
         "test hash": scored["test_hash"],
     }
@@ -304,13 +276,13 @@ def _context(title, table, metric, failures, seed_tables, about, shown, scores, 
         "seed_tables": seed_tables,
         "figures": shown,
         "cards": cards,
-        "levels": aggregate.level_names(table),
+        "levels": statistics.level_names(table),
         "score_options": _score_options(scores),
         "ranked_by": f"{SOURCES[0]} in {tables.about(metric).label}",
         "notes": tables.notes(table),
-        "metric_list": page.metric_list(table["metric"]),
+        "metric_list": pages.metric_list(table["metric"]),
         "metric_notes": metrics.NOTES,
-        "provenance": {head: page.facts(tree) for head, tree in about.items()},
+        "provenance": {head: pages.facts(tree) for head, tree in about.items()},
     }
 
 
@@ -320,7 +292,7 @@ def _lead(table: pandas.DataFrame, metric: str) -> list[tuple]:
     lines = []
     for source in _sources(table, metric):
         mixture, estimate, gain = (
-            tables.statistics(table, ALL, source, metric + suffix) for suffix in KINDS
+            tables.row_of(table, ALL, source, metric + suffix) for suffix in KINDS
         )
         places = tables.decimals(metric)
         ends = tables.interval(gain["ci_low"], gain["ci_high"], places)
@@ -338,8 +310,8 @@ def _said(table: pandas.DataFrame, metric: str, statistic: str = "mean") -> str:
     said = []
     for source in _sources(table, metric):
         numbers = []
-        for level in aggregate.level_names(table):
-            value = tables.statistics(table, level, source, metric + IMPROVEMENT)[statistic]
+        for level in statistics.level_names(table):
+            value = tables.row_of(table, level, source, metric + IMPROVEMENT)[statistic]
             numbers.append(f"{tables.Number(value, tables.decimals(metric), True)} at {level} dB")
         said.append(f"{source.capitalize()}: {', '.join(numbers)}.")
     return " ".join(said)
@@ -357,7 +329,7 @@ def _of_example(rows: pandas.DataFrame, level: str) -> dict:
         "id": first["id"],
         "snr_db": float(first["snr_db"]),
         "level": level,
-        "scores": page.json_numbers(values),
+        "scores": pages.json_numbers(values),
         "table": tables.example(rows),
         "remarks": [f"{row['source']}: {row['failed']}" for row in rows.to_dict("records")
                     if row.get("failed")],
@@ -376,7 +348,7 @@ def _score_options(scores: pandas.DataFrame) -> list[tuple[str, list[tuple[str, 
 
 def _sortable(scores: pandas.DataFrame) -> list[str]:
     """Improvement and score of every metric."""
-    names = aggregate.metrics(aggregate.metric_columns(scores))
+    names = score_table.metrics(score_table.metric_columns(scores))
     return [column for name in names for column in (name + IMPROVEMENT, name)]
 
 

@@ -24,9 +24,8 @@ import sys
 from pathlib import Path
 
 from local import SOURCES
-from local.errors import Parser, UserError, guard
+from local.base.errors import Parser, UserError, guard
 
-REMIX = "remix"
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -38,7 +37,7 @@ def separate(mix, rate: int, model=None, device: str = "auto") -> dict:
             is separated by itself.
         rate: Hz, any from 1000 to 768000.
         model: what ``--model`` takes, or, to load it only once, what
-            ``local.pretrained.open_model`` returned; None: the default model.
+            ``local.model.pretrained.open_model`` returned; None: the default model.
         device: auto, cpu, cuda or mps.
 
     Returns:
@@ -51,8 +50,9 @@ def separate(mix, rate: int, model=None, device: str = "auto") -> dict:
     """
     import torch
 
-    from local import chunks, pretrained
-    from local.recordings import HIGHEST_RATE, LOWEST_RATE
+    from local.model import pretrained
+    from local.separation import windows
+    from local.separation.recordings import HIGHEST_RATE, LOWEST_RATE
 
     signal_ = torch.as_tensor(mix)
     if signal_.dim() not in (1, 2) or not signal_.is_floating_point() or not signal_.numel():
@@ -62,32 +62,14 @@ def separate(mix, rate: int, model=None, device: str = "auto") -> dict:
         raise UserError(f"expected a rate from {LOWEST_RATE} to {HIGHEST_RATE} Hz, found {rate!r}")
     if not isinstance(model, torch.nn.Module):
         model = pretrained.open_model(model)
-    model.to(choose_device(device))
+    model.to(pretrained.choose_device(device))
     rows = signal_.detach().reshape(-1, signal_.shape[-1]).float().cpu()
-    pieces = chunks.separated(model, lambda: rows.split(chunks.RESAMPLED, -1), int(rate))
+    pieces = windows.separated(model, lambda: rows.split(windows.RESAMPLED, -1), int(rate))
     estimates = torch.cat(list(pieces), -1).reshape(len(SOURCES), *signal_.shape)
     estimates = estimates.to(signal_)
     if not isinstance(mix, torch.Tensor):
         estimates = estimates.numpy()
     return dict(zip(SOURCES, estimates, strict=True))
-
-
-def choose_device(name: str):
-    """The torch device of a name; ``auto``: a CUDA device where there is one, else the CPU.
-
-    Raises:
-        UserError: it is not here.
-    """
-    import torch
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    here = {"cpu": True, "cuda": torch.cuda.is_available(),
-            "mps": torch.backends.mps.is_available()}  # fmt: skip
-    if not here.get(name, False):
-        raise UserError(f"--device {name}: there is none here; found"
-                        f" {', '.join(device for device in here if here[device])}")  # fmt: skip
-    return torch.device(name)
 
 
 def main() -> None:
@@ -102,16 +84,16 @@ def _terminate(number, frame):
 
 def _main() -> None:
     if sys.argv[1:2] == ["export"]:
-        from local import export
+        from local.separation import export
 
         del sys.argv[1]
         return export.main()
     args = _parse()
     if args.stream:
-        from local import stream
+        from local.separation import stream
 
         return stream.main(args)
-    from local import batch
+    from local.separation import batch
 
     raise SystemExit(batch.run(args))
 
@@ -214,7 +196,7 @@ def _attenuation(text: str) -> float:
 
 
 def _rate(text: str) -> int:
-    from local.recordings import HIGHEST_RATE, LOWEST_RATE
+    from local.separation.recordings import HIGHEST_RATE, LOWEST_RATE
 
     if not (text.isdecimal() and LOWEST_RATE <= int(text) <= HIGHEST_RATE):
         raise argparse.ArgumentTypeError(
@@ -224,7 +206,7 @@ def _rate(text: str) -> int:
 
 
 def _pcm(text: str):
-    from local.recordings import Pcm
+    from local.separation.recordings import Pcm
 
     try:
         return Pcm.parse(text)

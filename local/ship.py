@@ -12,8 +12,9 @@ not depend on, such as how many estimates it averages.
 import sys
 from pathlib import Path
 
-from local import ROOT, config
-from local.errors import Parser, UserError, guard
+from local import ROOT
+from local.base import config
+from local.base.errors import Parser, UserError, guard
 
 TOLERANCE_DB = -50.0  # energy of the difference over that of the estimates
 SECONDS = 4.0
@@ -48,8 +49,8 @@ def ship(source: Path, name: str, overrides: dict | None = None) -> tuple[Path, 
         UserError: no checkpoint, or one whose estimates do not survive float16; an argument that
             the recipe's network does not have.
     """
-    from local import checkpoint, models
-    from local.experiment import replace
+    from local.base.disk import replace
+    from local.model import checkpoint, separators
 
     package = checkpoint.read(source)
     recipe = package["winnow"]["recipe"]
@@ -61,7 +62,7 @@ def ship(source: Path, name: str, overrides: dict | None = None) -> tuple[Path, 
     target = ROOT / "recipes" / recipe / "pretrained" / f"{name}.pth"
     with replace(target) as temporary:
         checkpoint.write(temporary, package)
-        rounded, unrounded = models.load(temporary), models.load(temporary)
+        rounded, unrounded = separators.load(temporary), separators.load(temporary)
         unrounded.network.load_state_dict(exact)
         difference = _difference_db(unrounded, rounded)
         if not difference <= TOLERANCE_DB:

@@ -15,9 +15,14 @@ from typing import NamedTuple
 
 import pandas
 
-from local import SOURCES, aggregate, config, experiment, manifest, queue
-from local.aggregate import ALL, IMPROVEMENT
-from local.errors import Parser, UserError, guard
+from local import SOURCES
+from local.base import config, disk, experiment, stage_process
+from local.base.errors import Parser, UserError, guard
+from local.corpus import manifest
+from local.reporting import statistics
+from local.reporting.statistics import ALL
+from local.scoring import score_table
+from local.scoring.score_table import IMPROVEMENT
 
 METRIC = "si_sdr"
 COSTS = ("parameters", "macs_per_second", "audio_seconds_seen")  # of scores.yml
@@ -133,7 +138,7 @@ def carry_out(of: Experiment) -> str | None:
     """
     settings = [f"--{key}={value}" for key, value in of.settings.items()]
     for stage, extra in (("train", settings), ("evaluate", [f"--metrics={METRIC}"])):
-        fault = queue.run_stage(stage, [*of.names, *extra], of.folder / queue.LOG)
+        fault = stage_process.run_stage(stage, [*of.names, *extra], of.folder / stage_process.LOG)
         if fault is not None:
             return fault
     return None
@@ -160,8 +165,8 @@ def results(done: dict[str, Experiment], test_hash: str) -> pandas.DataFrame:
     rows = []
     for setting, of in done.items():
         place = of.folder / "scores" / test_hash / "scores.csv"
-        about = experiment.read_yaml(place.with_suffix(".yml"))
-        table = aggregate.by_snr(aggregate.read_scores(place))
+        about = disk.read_yaml(place.with_suffix(".yml"))
+        table = statistics.by_snr(score_table.read_scores(place))
         table = table[table["snr_db"] == ALL].set_index(["source", "metric"])
         for source in SOURCES:
             own, gain = table.loc[(source, METRIC)], table.loc[(source, METRIC + IMPROVEMENT)]
@@ -184,13 +189,13 @@ def write(place: Path, table: pandas.DataFrame, keys: str, about: dict) -> None:
         keys: what was varied, for the figure's axis.
         about: further entries of study.yml, plain types.
     """
-    from local import figures
+    from local.reporting import figures
 
-    with experiment.replace(place / "study.csv") as temporary:
+    with disk.replace(place / "study.csv") as temporary:
         table.to_csv(temporary, index=False)
     figures.write(figures.study(table, keys), place / "study.svg")
     about = about | {"provenance": experiment.provenance()}
-    experiment.write_yaml(place / "study.yml", about)
+    disk.write_yaml(place / "study.yml", about)
 
 
 if __name__ == "__main__":

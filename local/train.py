@@ -12,8 +12,9 @@ import sys
 import warnings
 from pathlib import Path
 
-from local import SOURCES, config, experiment
-from local.errors import Parser, UserError, guard
+from local import SOURCES
+from local.base import config, disk, experiment
+from local.base.errors import Parser, UserError, guard
 
 LAST = Path("checkpoints") / "last.ckpt"
 SHOWN_DIFFERENCES = 4
@@ -32,7 +33,7 @@ def main() -> None:
 
     from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-    from local import manifest
+    from local.corpus import manifest
 
     manifests = {split: manifest.read(experiment.data_dir(name) / f"{split}.csv")
                  for split in ("train", "valid")}  # fmt: skip
@@ -49,8 +50,8 @@ def main() -> None:
         if finished(folder, conf, facts):
             print(f"{folder}: already trained; --restart trains it anew")
             return
-        experiment.write_yaml(folder / "conf.yml", conf)
-        experiment.write_yaml(folder / "provenance.yml", facts)
+        disk.write_yaml(folder / "conf.yml", conf)
+        disk.write_yaml(folder / "provenance.yml", facts)
     train(folder, args.model, conf, manifests, facts)
 
 
@@ -62,8 +63,8 @@ def finished(folder: Path, conf: dict, facts: dict) -> bool:
     """
     if not (folder / "conf.yml").is_file():
         return False
-    before = experiment.read_yaml(folder / "conf.yml")
-    old_facts = experiment.read_yaml(folder / "provenance.yml")
+    before = disk.read_yaml(folder / "conf.yml")
+    old_facts = disk.read_yaml(folder / "provenance.yml")
     differing = config.differences(before, conf)
     old, new = config.flatten(before), config.flatten(conf)
     differing = [f"{key} {old.get(key)} -> {new.get(key)}" for key in differing]
@@ -99,28 +100,29 @@ def seconds(duration: str | None) -> float:
 
 def train(folder: Path, recipe: str, conf: dict, manifests: dict, facts: dict) -> None:
     """Build, fit by gradients where there is something to, fit the rest, and save."""
-    from local import checkpoint, models
+    from local.model import checkpoint, separators
+    from local.training import fitting
 
     seconds(conf["trainer"]["max_time"])
-    separator = models.construct(conf, recipe)
-    parameters = models.count_parameters(separator)
+    separator = separators.construct(conf, recipe)
+    parameters = separators.count_parameters(separator)
     fits = hasattr(separator.network, "fit")
     last = folder / LAST
-    facts = facts | {"parameters": parameters, "macs_per_second": models.count_macs(separator)}
+    facts = facts | {"parameters": parameters, "macs_per_second": separators.count_macs(separator)}
     print(f"{recipe}: {parameters:,} parameters"
           + (f", {facts['macs_per_second'] / 1e9:.2f} G multiply-accumulates per second of audio"
              if facts["macs_per_second"] else ""))  # fmt: skip
     if separator.needs_sources and parameters:
         raise UserError(f"{recipe} is given the references (needs_sources): it cannot be trained")
     if fits and not last.is_file():
-        fit(separator, conf, manifests["train"])
+        fitting.fit(separator, conf, manifests["train"])
     if parameters:
         result = descend(separator, conf, manifests, last)
         if result is None:  # not the first process of a distributed training
             return
         facts |= result
         if fits:
-            fit(separator, conf, manifests["train"])
+            fitting.fit(separator, conf, manifests["train"])
     elif not fits:
         print(f"{recipe}: nothing is trained")
     limits = {key: conf["trainer"][key] for key in ("max_epochs", "max_time")}
@@ -129,31 +131,8 @@ def train(folder: Path, recipe: str, conf: dict, manifests: dict, facts: dict) -
     for key in ("parameters", "macs_per_second", "audio_seconds_seen", "training_seconds", "seed"):
         about[key] = facts.get(key)
     checkpoint.save(folder / "best_model.pth", separator, about)
-    experiment.write_yaml(folder / "provenance.yml", facts)
+    disk.write_yaml(folder / "provenance.yml", facts)
     print(f"{folder / 'best_model.pth'}: written")
-
-
-def fit(separator, conf: dict, train_manifest) -> None:
-    """Let the network learn what is learnt without gradients, from one epoch of batches.
-
-    It is called before a training by gradients, for what depends on the data alone and is
-    needed during it (input statistics), and again after it, for what depends on the weights
-    (centroids).
-    """
-    import torch
-    from torch.utils.data import DataLoader
-    from tqdm import tqdm
-
-    from local import dataset
-
-    data = dataset.training(train_manifest, conf["data"], conf["seed"])
-    size = min(conf["data"]["batch_size"], len(data))
-    batches = dataset.BatchIndices(len(data), size, conf["seed"], True)
-    loader = DataLoader(data, batch_sampler=batches, num_workers=conf["data"]["num_workers"])
-    torch.manual_seed(conf["seed"])
-    separator.eval()
-    with torch.no_grad():
-        separator.network.fit(tqdm(loader, desc="fitting", unit="batch"))
 
 
 def descend(separator, conf: dict, manifests: dict, last: Path) -> dict | None:
@@ -169,8 +148,8 @@ def descend(separator, conf: dict, manifests: dict, last: Path) -> dict | None:
     import pytorch_lightning as pl
     import torch
 
-    from local.saved_state import AtomicFile, LastCheckpoint
-    from local.system import System
+    from local.training.saved_state import AtomicFile, LastCheckpoint
+    from local.training.system import System
 
     # Lightning's advertisements and its advice on workers, which conf.yml has decided
     logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
@@ -239,7 +218,7 @@ def _strategy(system, settings: dict) -> str:
         return settings["strategy"]
     import torch
 
-    from local.system import has_unused_parameters
+    from local.training.system import has_unused_parameters
 
     mix, sources = system.train_data[0]
     with torch.random.fork_rng():

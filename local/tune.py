@@ -15,8 +15,10 @@ import numpy as np
 import pandas
 from tqdm import tqdm
 
-from local import SOURCES, aggregate, config, experiment, tables
-from local.errors import Parser, UserError, guard
+from local import SOURCES
+from local.base import config, experiment
+from local.base.errors import Parser, UserError, guard
+from local.reporting import statistics, tables
 
 METRIC = "si_sdr"
 MIXTURE = "mixture"
@@ -38,7 +40,7 @@ def main() -> None:
 
     import torch
 
-    from local import manifest
+    from local.corpus import manifest
 
     torch.set_num_threads(1)
     splits = {split: manifest.read(experiment.data_dir(args.name) / f"{split}.csv")
@@ -86,11 +88,11 @@ def fitted(recipe: str, conf: dict, train):
     Raises:
         UserError: settings that the recipe refuses, or a recipe with weights to train.
     """
-    from local import models
-    from local.train import fit
+    from local.model import separators
+    from local.training.fitting import fit
 
-    separator = models.construct(conf, recipe).eval()
-    if models.count_parameters(separator):
+    separator = separators.construct(conf, recipe).eval()
+    if separators.count_parameters(separator):
         raise UserError(
             f"{recipe} has weights to train: expected a recipe without; stage 1 trains it"
         )
@@ -105,7 +107,8 @@ def scores(separator, valid, chosen: list[int]) -> pandas.DataFrame:
     Returns:
         a row for each of ``chosen``, a column for each source, in dB; NaN where it has no value.
     """
-    from local import metrics, models
+    from local.model import separators
+    from local.scoring import metrics
 
     found = []
     for i in chosen:
@@ -113,7 +116,7 @@ def scores(separator, valid, chosen: list[int]) -> pandas.DataFrame:
         estimates = np.stack([mix] * len(SOURCES))
         if separator is not None:
             references = sources if separator.needs_sources else None
-            estimates = models.separate(separator, mix, rate, references)
+            estimates = separators.separate(separator, mix, rate, references)
         values, _ = metrics.score(sources, estimates, rate, [METRIC])
         found.append([values[source, METRIC] for source in SOURCES])
     return pandas.DataFrame(found, columns=list(SOURCES))
@@ -121,7 +124,7 @@ def scores(separator, valid, chosen: list[int]) -> pandas.DataFrame:
 
 def table(lines: dict[str, pandas.DataFrame], snr_db: pandas.Series) -> tables.Table:
     """Mean scores of each line, over all and by SNR: first the mixture's, then the best first."""
-    labels, levels = aggregate.levels(snr_db)
+    labels, levels = statistics.levels(snr_db)
     labels = labels.to_numpy()
     rows = []
     for name, found in lines.items():

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import triplet_trees
 
-from local import experiment, manifest
+from local.base import disk, experiment
+from local.corpus import manifest
 
 
 def make_manifest(name: str, rows: int, length: int, rate: int = triplet_trees.RATE) -> Path:
@@ -15,7 +16,7 @@ def make_manifest(name: str, rows: int, length: int, rate: int = triplet_trees.R
     folder = experiment.data_dir(name)
     tree = Path("trees") / name
     split = triplet_trees.make_tree(tree, {"test": rows}, length=length, rate=rate) / "test"
-    experiment.write_yaml(folder / "root.yml", {"root": str(tree.resolve())})
+    disk.write_yaml(folder / "root.yml", {"root": str(tree.resolve())})
     made = []
     for i in range(rows):
         snr = triplet_trees.SNRS[i % len(triplet_trees.SNRS)]
@@ -33,13 +34,13 @@ def make_manifest(name: str, rows: int, length: int, rate: int = triplet_trees.R
 
 def make_experiment(name: str, recipe: str = "convtasnet", tag: str | None = None, **model) -> Path:
     """``exp/<name>/<recipe>[_<tag>]/best_model.pth`` with seeded weights, tiny by default."""
-    from local import checkpoint, models
+    from local.model import checkpoint, separators
 
     preset = "tiny" if recipe == "convtasnet" else None
     folder = experiment.exp_dir(name, recipe, preset, tag)
-    separator = models.build(recipe, preset, **model)
-    parameters = models.count_parameters(separator)
-    infos = {"parameters": parameters, "macs_per_second": models.count_macs(separator),
+    separator = separators.build(recipe, preset, **model)
+    parameters = separators.count_parameters(separator)
+    infos = {"parameters": parameters, "macs_per_second": separators.count_macs(separator),
              "audio_seconds_seen": 0.0, "seed": 0, "provenance": {}}  # fmt: skip
     checkpoint.save(folder / "best_model.pth", separator, infos)
     return folder

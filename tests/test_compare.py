@@ -13,19 +13,14 @@ import scored_experiments
 import yaml
 from matplotlib.figure import Figure
 
-from local import (
-    SOURCES,
-    aggregate,
-    compare,
-    contenders,
-    experiment,
-    figures,
-    manifest,
-    metrics,
-    standings,
-)
-from local.aggregate import ALL, IMPROVEMENT, MIXTURE
-from local.errors import UserError
+from local import SOURCES, compare
+from local.base import disk, experiment
+from local.base.errors import UserError
+from local.corpus import manifest
+from local.reporting import contenders, figures, standings, statistics
+from local.reporting.statistics import ALL
+from local.scoring import metrics, score_table
+from local.scoring.score_table import IMPROVEMENT, MIXTURE
 
 ROWS = 30  # in 15 groups
 
@@ -48,12 +43,12 @@ def here(garden, tmp_path, monkeypatch):
     """
     (tmp_path / "data").symlink_to(garden / "data")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(aggregate, "RESAMPLES", aggregate.CHUNK)
+    monkeypatch.setattr(statistics, "RESAMPLES", statistics.CHUNK)
     monkeypatch.setattr(compare, "EXAMPLES", 0)
     monkeypatch.setattr(figures, "DOTS", 20)
     monkeypatch.setattr(figures, "quality_against_cost", lambda *_: Figure())
 
-    from local import models
+    from local.model import separators
 
     def load(path):
         text = Path(path).read_bytes().decode()
@@ -61,8 +56,8 @@ def here(garden, tmp_path, monkeypatch):
             raise UserError("its recipe is gone")
         return float(text.split()[0])
 
-    monkeypatch.setattr(models, "load", load)
-    monkeypatch.setattr(models, "separate", lambda gain, mix, rate, sources: gain * sources)
+    monkeypatch.setattr(separators, "load", load)
+    monkeypatch.setattr(separators, "separate", lambda gain, mix, rate, sources: gain * sources)
     return tmp_path
 
 
@@ -86,8 +81,8 @@ def make_scored(name, gain=5.0, seed=0, noise=0.3, model="0.5", where="garden", 
     }  # fmt: skip
     folder.mkdir(parents=True)
     (folder / "best_model.pth").write_text(f"{model} {name}")
-    experiment.write_yaml(folder / "conf.yml", conf)
-    experiment.write_yaml(folder / "provenance.yml", facts | changes.pop("facts", {}))
+    disk.write_yaml(folder / "conf.yml", conf)
+    disk.write_yaml(folder / "provenance.yml", facts | changes.pop("facts", {}))
     place = folder / "scores" / changes.pop("hash", test.hash)
     rng = np.random.default_rng([seed, len(name), *name.encode()])
     rows = []
@@ -111,7 +106,7 @@ def make_scored(name, gain=5.0, seed=0, noise=0.3, model="0.5", where="garden", 
     } | changes  # fmt: skip
     place.mkdir(parents=True)
     table.to_csv(place / "scores.csv", index=False)
-    experiment.write_yaml(place / "scores.yml", about)
+    disk.write_yaml(place / "scores.yml", about)
     return place
 
 
@@ -291,7 +286,7 @@ def test_seeds_of_one_recipe_are_one_system(here, monkeypatch, capsys):
     test = manifest.read("data/garden/test.csv")
     each = []
     for name in ("ant_x", "ant_y"):
-        scores = aggregate.read_scores(Path(f"exp/garden/{name}/scores/{test.hash}/scores.csv"))
+        scores = score_table.read_scores(Path(f"exp/garden/{name}/scores/{test.hash}/scores.csv"))
         each.append(scores[scores["source"] == "voice"]["si_sdr"].mean())
     voice = cell[(cell["source"] == "voice") & (cell["metric"] == "si_sdr")]
     assert voice["mean"].item() == pytest.approx(np.mean(each), rel=1e-5)

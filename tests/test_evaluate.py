@@ -15,19 +15,13 @@ from conftest import ROOT
 from scored_experiments import make_experiment, make_manifest
 from triplet_trees import RATE
 
-from local import (
-    aggregate,
-    audio,
-    evaluate,
-    experiment,
-    manifest,
-    metrics,
-    models,
-    parallel,
-    worker,
-)
-from local.errors import UserError
-from local.journal import Journal
+from local import evaluate
+from local.base import audio, disk, experiment, parallel
+from local.base.errors import UserError
+from local.corpus import manifest
+from local.model import separators
+from local.scoring import example, metrics, score_table
+from local.scoring.journal import Journal
 
 CHOSEN = ["si_sdr", "snr", "sdr_v4", "stoi"]
 SCORES = "scores.csv"
@@ -37,8 +31,8 @@ SCORES = "scores.csv"
 def here(tmp_path, monkeypatch):
     """An empty current directory, and a worker that has read nothing yet."""
     monkeypatch.chdir(tmp_path)
-    worker._manifest.cache_clear()
-    worker._separator.cache_clear()
+    example._manifest.cache_clear()
+    example._separator.cache_clear()
     return tmp_path
 
 
@@ -83,12 +77,12 @@ class Gains(torch.nn.Module):
 
 def use(monkeypatch, network, rate=RATE):
     """Let every checkpoint hold this network."""
-    separator = models.Separator(network, "toy", rate).eval()
-    monkeypatch.setattr(models, "load", lambda path: separator)
+    separator = separators.Separator(network, "toy", rate).eval()
+    monkeypatch.setattr(separators, "load", lambda path: separator)
 
 
 def read(place) -> pandas.DataFrame:
-    return aggregate.read_scores(place).set_index(["id", "source"])
+    return score_table.read_scores(place).set_index(["id", "source"])
 
 
 def same(one: pandas.DataFrame, other: pandas.DataFrame) -> None:
@@ -99,15 +93,15 @@ def test_scores_are_those_of_the_separated_files(trained):
     folder, test = trained
     place = evaluate.evaluate(folder, test, CHOSEN, run=Runs())
     assert place == folder / "scores" / test.hash / SCORES
-    table = aggregate.read_scores(place)
+    table = score_table.read_scores(place)
     each = [name for metric in CHOSEN for name in (metric, f"{metric}_mix", f"{metric}_imp")]
     assert list(table) == ["id", "snr_db", "group", "source", *each, *metrics.EXTRAS, "failed"]
     assert list(table["id"][::2]) == list(table["id"][1::2]) == list(test.rows["id"])
     assert list(table["source"]) == ["voice", "noise"] * 5
-    separator = models.load(folder / "best_model.pth")
+    separator = separators.load(folder / "best_model.pth")
     for i in range(len(test)):
         mix, sources = test.mix(i), test.sources(i)
-        estimates = models.separate(separator, mix, RATE)
+        estimates = separators.separate(separator, mix, RATE)
         ours, _ = metrics.score(sources, estimates, RATE, CHOSEN)
         plain, _ = metrics.score(sources, np.stack([mix, mix]), RATE, CHOSEN)
         more, _ = metrics.extras(sources, estimates, mix)
@@ -160,7 +154,7 @@ def test_an_oracle_is_given_the_references(trained, monkeypatch):
     table = read(evaluate.evaluate(folder, test, ["si_sdr", "stoi"], run=Runs()))
     np.testing.assert_allclose(table.xs("voice", level="source")["stoi"], 1)
     assert table["failed"].str.startswith("si_sdr: infinite").all()
-    about = experiment.read_yaml(folder / "scores" / test.hash / "scores.yml")
+    about = disk.read_yaml(folder / "scores" / test.hash / "scores.yml")
     assert about["needs_sources"] is True
 
 
@@ -177,14 +171,14 @@ def test_a_metric_that_fails_is_recorded_and_the_rest_goes_on(trained, monkeypat
     assert failed["sdr_v4_mix"].notna().all()
     assert failed["si_sdr"].notna().tolist() == [False, True]
     assert table.drop(failed.index)[["si_sdr", "sdr_v4"]].notna().all(axis=None)
-    reasons = aggregate.failures(table.reset_index())
+    reasons = score_table.failures(table.reset_index())
     assert reasons[reasons["metric"] == "sdr_v4"]["n"].tolist() == [1, 1]
 
 
 def test_what_made_the_numbers_is_beside_them(trained):
     folder, test = trained
     place = evaluate.evaluate(folder, test, ["snr"], "museval", run=Runs())
-    about = experiment.read_yaml(place.with_suffix(".yml"))
+    about = disk.read_yaml(place.with_suffix(".yml"))
     expected = {
         "test_hash": test.hash, "data": "set", "metrics": ["snr"], "engine": "museval",
         "recipe": "convtasnet", "seed": 0, "audio_seconds_seen": 0.0, "needs_sources": False,
@@ -221,7 +215,7 @@ def test_more_metrics_are_added_to_those_there(trained):
     evaluate.evaluate(folder, test, ["si_sdr", "snr"], run=runs)
     assert [chosen for _, chosen, _ in runs] == [["si_sdr"]] * 2
     whole = read(place)
-    assert experiment.read_yaml(place.with_suffix(".yml"))["metrics"] == ["si_sdr", "snr", "stoi"]
+    assert disk.read_yaml(place.with_suffix(".yml"))["metrics"] == ["si_sdr", "snr", "stoi"]
     same(whole[before.columns], before)
     place.unlink()
     evaluate.evaluate(folder, test, ["si_sdr", "snr", "stoi"], run=Runs())

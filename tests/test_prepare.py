@@ -12,10 +12,11 @@ import soundfile
 from faulty_triplets import FAULTS, MIX, add_residual, cut, sources, write_floats
 from triplet_trees import RATE, make_folder, make_tree, snapshot, table, write
 
-from local import ROOT, manifest, prepare
-from local.errors import UserError
-from local.manifest import Row
-from local.triplets import Fit
+from local import ROOT, prepare
+from local.base.errors import UserError
+from local.corpus import manifest
+from local.corpus.manifest import Row
+from local.corpus.triplets import Fit
 
 LENGTH = RATE // 2
 

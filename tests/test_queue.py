@@ -13,8 +13,9 @@ import pytest
 import toy_recipes
 import triplet_trees
 
-from local import experiment, queue, train
-from local.errors import UserError
+from local import queue, train
+from local.base import experiment, stage_process
+from local.base.errors import UserError
 
 RATE = 8000
 SETTINGS = [
@@ -55,7 +56,7 @@ def stages(place, monkeypatch):
             return str(error)
         return None
 
-    monkeypatch.setattr(queue, "run_stage", run_stage)
+    monkeypatch.setattr(stage_process, "run_stage", run_stage)
     return asked
 
 
@@ -83,19 +84,19 @@ def test_a_failure_is_a_line_at_the_end_and_the_others_are_done(stages, monkeypa
 
 
 def test_continues_where_it_was_interrupted(stages, monkeypatch):
-    run_stage = queue.run_stage
+    run_stage = stage_process.run_stage
 
     def interrupted(stage, arguments, log):
         if "--model=two" in arguments:
             raise KeyboardInterrupt
         return run_stage(stage, arguments, log)
 
-    monkeypatch.setattr(queue, "run_stage", interrupted)
+    monkeypatch.setattr(stage_process, "run_stage", interrupted)
     with pytest.raises(KeyboardInterrupt):
         call(monkeypatch, "one", "two", "--name", "d", "--tag", "t", *SETTINGS)
     model = experiment.exp_dir("d", "one", tag="t") / "best_model.pth"
     written = model.stat().st_mtime_ns
-    monkeypatch.setattr(queue, "run_stage", run_stage)
+    monkeypatch.setattr(stage_process, "run_stage", run_stage)
     call(monkeypatch, "one", "two", "--name", "d", "--tag", "t", *SETTINGS)
     assert stages[-2:] == [("evaluate", "one"), ("evaluate", "two")]
     assert model.stat().st_mtime_ns == written
@@ -120,8 +121,8 @@ def test_faults_are_found_before_anything_is_trained(stages, monkeypatch, argv, 
 def test_a_stage_is_a_child_whose_words_go_to_the_log(tmp_path, monkeypatch):
     monkeypatch.chdir(toy_recipes.ROOT)
     log = tmp_path / "experiment" / "queue.log"
-    assert queue.run_stage("config", ["--model=convtasnet"], log) is None
-    fault = queue.run_stage("config", ["--model=convtasnt"], log)
+    assert stage_process.run_stage("base.config", ["--model=convtasnet"], log) is None
+    fault = stage_process.run_stage("base.config", ["--model=convtasnt"], log)
     assert fault == (
         "winnow config: unknown model 'convtasnt'; did you mean 'convtasnet'?"
         f" (see {log})"
@@ -131,7 +132,7 @@ def test_a_stage_is_a_child_whose_words_go_to_the_log(tmp_path, monkeypatch):
 
 def test_why_a_stage_failed_is_found_among_bars_of_progress(tmp_path, monkeypatch):
     program, log = tmp_path / "program", tmp_path / "log"
-    monkeypatch.setattr(queue, "sys", SimpleNamespace(executable=str(program)))
+    monkeypatch.setattr(stage_process, "sys", SimpleNamespace(executable=str(program)))
     for said, fault in (
         (r"\rEpoch 0:  10%%\rEpoch 0:  20%%winnow train: diverged\n\rEpoch 0:  20%%\n",
          "winnow train: diverged"),
@@ -140,13 +141,13 @@ def test_why_a_stage_failed_is_found_among_bars_of_progress(tmp_path, monkeypatc
     ):  # fmt: skip
         program.write_text(f"#!/bin/sh\nprintf '{said}'\nexit 2\n")
         program.chmod(0o755)
-        assert queue.run_stage("train", [], log) == f"{fault} (see {log})"
+        assert stage_process.run_stage("train", [], log) == f"{fault} (see {log})"
 
 
 def test_a_log_that_cannot_be_written_is_said_in_a_line(tmp_path):
     (tmp_path / "exp").write_text("not a folder")
     with pytest.raises(UserError, match=r"queue\.log: cannot be written: "):
-        queue.run_stage("train", [], tmp_path / "exp" / "waveunet" / "queue.log")
+        stage_process.run_stage("train", [], tmp_path / "exp" / "waveunet" / "queue.log")
 
 
 def test_interrupted_it_leaves_no_child_behind(tmp_path, monkeypatch):
@@ -154,7 +155,7 @@ def test_interrupted_it_leaves_no_child_behind(tmp_path, monkeypatch):
     program.write_text(f'#!/bin/sh\necho $$ > "{number}.new"\nmv "{number}.new" "{number}"\n'
                        "exec sleep 600\n")  # fmt: skip
     program.chmod(0o755)
-    monkeypatch.setattr(queue, "sys", SimpleNamespace(executable=str(program)))
+    monkeypatch.setattr(stage_process, "sys", SimpleNamespace(executable=str(program)))
 
     def interrupt():
         while not number.is_file():
@@ -166,7 +167,7 @@ def test_interrupted_it_leaves_no_child_behind(tmp_path, monkeypatch):
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        queue.run_stage("train", [], tmp_path / "log")
+        stage_process.run_stage("train", [], tmp_path / "log")
     thread.join()
     signal.signal(signal.SIGINT, before)
     with pytest.raises(ProcessLookupError):

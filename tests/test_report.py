@@ -17,9 +17,13 @@ import pytest
 import scored_experiments
 import soundfile
 
-import local
-from local import aggregate, config, experiment, figures, manifest, metrics, page, report, tables
-from local.errors import UserError
+import local.model
+from local import report
+from local.base import config, disk, experiment
+from local.base.errors import UserError
+from local.corpus import manifest
+from local.reporting import figures, pages, statistics, tables
+from local.scoring import metrics, score_table, seed_runs
 
 NAN = float("nan")
 SCORED = ("si_sdr", "sdr_v4", "pesq_nb", "stoi")
@@ -61,13 +65,13 @@ def make(folder, rows=ROWS, tag="", seed=0, change=None, **conf):
     (home / "best_model.pth").write_bytes(b"a model")
     settings = config.read("convtasnet", None, {"seed": str(seed)} | conf)
     origin = experiment.provenance()
-    experiment.write_yaml(home / "conf.yml", settings)
-    experiment.write_yaml(home / "provenance.yml", origin | {
+    disk.write_yaml(home / "conf.yml", settings)
+    disk.write_yaml(home / "provenance.yml", origin | {
         "recipe": "convtasnet", "preset": None, "seed": seed, "train_hash": "0123",
         "valid_hash": "4567", "commit": "c0ffee",
         "audio_seconds_seen": 7200.0, "training_seconds": 90.0,
     })  # fmt: skip
-    experiment.write_yaml(place / "scores.yml", {
+    disk.write_yaml(place / "scores.yml", {
         "test_hash": test.hash, "engine": "fast", "recipe": "convtasnet", "parameters": 5054817,
         "model_sha256": hashlib.sha256(b"a model").hexdigest(), "macs_per_second": 2500000000,
         "real_time_factor": 0.25, "metrics": list(SCORED), "provenance": origin,
@@ -86,14 +90,14 @@ def separate(mix, rate, sources):
 
 
 def run(home, test, place, number=1, separate=separate):
-    scores = aggregate.read_scores(place / "scores.csv")
+    scores = score_table.read_scores(place / "scores.csv")
     return report.write_report(home, place, test, scores, separate, number)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def few_resamples():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(aggregate, "RESAMPLES", aggregate.CHUNK)
+        patch.setattr(statistics, "RESAMPLES", statistics.CHUNK)
         yield
 
 
@@ -168,8 +172,8 @@ def by_snr(made):
 
 
 def test_the_csv_is_long_and_says_what_by_snr_says(made, by_snr):
-    scores = aggregate.read_scores(made[2] / "scores.csv")
-    table = aggregate.by_snr(scores)
+    scores = score_table.read_scores(made[2] / "scores.csv")
+    table = statistics.by_snr(scores)
     assert len(by_snr) == len(table)
     for row in table.to_dict("records"):
         read = by_snr[row["snr_db"], row["source"], row["metric"]]
@@ -204,8 +208,8 @@ def test_the_summary_prints_the_numbers_of_the_csv(made, by_snr):
 
 
 def test_several_seeds_are_shown_as_such(made, by_snr, index):
-    first, second = (aggregate.by_snr(scores_of(made[1], seed)) for seed in (0, 1))
-    means = [tables.statistics(t, "all", "voice", "si_sdr_imp")["mean"] for t in (first, second)]
+    first, second = (statistics.by_snr(scores_of(made[1], seed)) for seed in (0, 1))
+    means = [tables.row_of(t, "all", "voice", "si_sdr_imp")["mean"] for t in (first, second)]
     text = (made[2] / "summary.md").read_text(encoding="utf-8")
     mean, std = np.mean(means), np.std(means, ddof=1)
     assert f"| all | {means[0]:.2f} | {means[1]:.2f} | {mean:.2f} | {std:.2f} |" in text
@@ -220,11 +224,11 @@ def test_only_the_seed_may_differ_between_siblings(tmp_path):
     make(tmp_path, tag="_lr", seed=1, **{"optim.lr": "0.1"})
     make(tmp_path, tag="_long", seed=2, **{"trainer.max_epochs": "3"})
     other, _, _ = make(tmp_path, tag="_data", seed=3)
-    facts = experiment.read_yaml(other / "provenance.yml") | {"train_hash": "another"}
-    experiment.write_yaml(other / "provenance.yml", facts)
+    facts = disk.read_yaml(other / "provenance.yml") | {"train_hash": "another"}
+    disk.write_yaml(other / "provenance.yml", facts)
     unscored, _, place_of = make(tmp_path, tag="_unscored", seed=4)
     place_of.rename(unscored / "scores" / "another")
-    found = report.siblings(home, test.hash)
+    found = seed_runs.siblings(home, test.hash)
     assert found == {
         0: place / "scores.csv",
         7: twin / "scores" / test.hash / "scores.csv",
@@ -234,7 +238,7 @@ def test_only_the_seed_may_differ_between_siblings(tmp_path):
 def test_the_terminal_table_fits_100_columns(made):
     scores = scores_of(made[1], chosen=tuple(metrics.METRICS))
     scores.loc[0, "si_sdr"] = NAN
-    shown = report.terminal(aggregate.by_snr(scores))
+    shown = report.terminal(statistics.by_snr(scores))
     assert max(map(len, shown.splitlines())) <= 100
     assert re.search(r"^SNR \(dB\) .* improvement +95 % interval$", shown, re.M)
     assert all(f"{source.capitalize()}: SI-SDR (dB)" in shown for source in local.SOURCES)
@@ -274,14 +278,14 @@ def test_a_table_is_the_same_on_a_terminal_and_in_markdown():
     [(None, "–"), (5054817, "5.05 M"), (999.4, "999"), (999600, "1 M"), (2.5e9, "2.5 G"), (0, "0")],
 )
 def test_quantities_have_three_digits_and_a_prefix(value, said):
-    assert page.quantity(value) == said
+    assert pages.quantity(value) == said
 
 
 @pytest.mark.parametrize(
     ("seconds", "said"), [(None, "–"), (90, "90 s"), (2400, "40 min"), (7200, "2 h"), (0, "0 s")]
 )
 def test_durations_are_said_in_a_unit_that_fits(seconds, said):
-    assert page.duration(seconds) == said
+    assert pages.duration(seconds) == said
 
 
 # the page
@@ -379,7 +383,7 @@ def test_each_level_has_its_examples_with_players_and_scores(made, index):
     levels = [about["data-level"] for about in cards]
     assert levels == sorted(levels, key=float)
     assert all(levels.count(level) >= 2 for level in ("-5", "0", "5", "10", "15"))
-    scores = aggregate.read_scores(made[2] / "scores.csv").set_index(["id", "source"])
+    scores = score_table.read_scores(made[2] / "scores.csv").set_index(["id", "source"])
     titles = [text for text in index.texts["h3"] if re.fullmatch(r"\d{4}_-?\d+", text)]
     players = index.all("audio", "aria-label")
     assert len(titles) == len(cards)
@@ -428,7 +432,7 @@ def test_recordings_are_at_their_true_level(made):
 )
 def test_what_would_clip_is_written_as_float_and_said(tmp_path, peak, subtype):
     samples = np.array([0.0, peak, 0.25], np.float32)
-    recording = page.write_audio(tmp_path, "a", "voice", samples, 8000)
+    recording = pages.write_audio(tmp_path, "a", "voice", samples, 8000)
     path = tmp_path / recording.href
     assert soundfile.info(path).subtype == subtype
     np.testing.assert_allclose(soundfile.read(path)[0], samples, atol=1e-6)
@@ -437,7 +441,7 @@ def test_what_would_clip_is_written_as_float_and_said(tmp_path, peak, subtype):
 
 
 def test_what_cannot_be_played_is_not_written(tmp_path):
-    recording = page.write_audio(tmp_path, "a", "voice", np.array([0.0, NAN]), 8000)
+    recording = pages.write_audio(tmp_path, "a", "voice", np.array([0.0, NAN]), 8000)
     assert recording.href is None
     assert "NaN" in recording.remark
     assert not (tmp_path / "audio").exists()
@@ -447,7 +451,7 @@ def test_what_cannot_be_played_is_not_written(tmp_path):
 def test_no_name_leaves_the_folder_or_breaks_a_link(tmp_path, name):
     folder = tmp_path / "page"
     sources = np.zeros((2, 100), np.float32)
-    heard = page.write_example(folder, name, sources[0], sources, {"a/b": sources}, 8000)
+    heard = pages.write_example(folder, name, sources[0], sources, {"a/b": sources}, 8000)
     for href in (*(recording.href for recording in heard.recordings), heard.spectrograms):
         path = (folder / unquote(href)).resolve()
         assert path.is_file()
@@ -504,7 +508,7 @@ def continuous(scores):
 
 def only_stoi(scores):
     extra = ["si_sdr_best_order", "swapped", "si_sdr_vs_residual", "failed"]
-    return scores[[*aggregate.KEYS, "stoi", "stoi_mix", "stoi_imp", *extra]]
+    return scores[[*score_table.KEYS, "stoi", "stoi_mix", "stoi_imp", *extra]]
 
 
 @pytest.mark.parametrize(
@@ -528,7 +532,7 @@ def test_a_report_of_any_scores(tmp_path, rows, change, says):
     assert not re.search(r"\b(nan|inf)\b|– –|– \(", text)
     for link in index.all("img", "src") + index.all("audio", "src"):
         assert (place / unquote(link)).is_file()
-    levels = aggregate.level_names(table)
+    levels = statistics.level_names(table)
     assert {about["data-level"] for tag, about in index.tags if tag == "article"} <= set(levels)
 
 
@@ -587,13 +591,13 @@ def test_a_report_that_ends_early_leaves_the_one_before(tmp_path, trouble):
 
 
 def call(monkeypatch, folder, *argv):
-    """Run the program in ``folder`` with a stub in place of local.models."""
+    """Run the program in ``folder`` with a stub in place of local.model.separators."""
     stub = types.SimpleNamespace(
         load=lambda path: "a separator",
         separate=lambda separator, mix, rate, sources: separate(mix, rate, sources),
     )
-    monkeypatch.setitem(sys.modules, "local.models", stub)
-    monkeypatch.setattr(local, "models", stub, raising=False)
+    monkeypatch.setitem(sys.modules, "local.model.separators", stub)
+    monkeypatch.setattr(local.model, "separators", stub, raising=False)
     monkeypatch.setattr(sys, "argv", ["report.py", "--model", "convtasnet", *argv])
     monkeypatch.chdir(folder)
     report.main()
@@ -680,7 +684,7 @@ def choose(tab, **fields):
 
 
 def test_browser_sorts_by_snr_and_by_any_score(tab, made):
-    scores = aggregate.read_scores(made[2] / "scores.csv").set_index(["id", "source"])
+    scores = score_table.read_scores(made[2] / "scores.csv").set_index(["id", "source"])
     name = "e.querySelector('h3').textContent"
     snrs = seen(tab, "Number(e.dataset.snr)")
     assert snrs == sorted(snrs)

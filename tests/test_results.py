@@ -9,8 +9,10 @@ import pandas
 import pytest
 import yaml
 
-from local import ROOT, aggregate, config, readmes, results
-from local.errors import UserError
+from local import ROOT, results
+from local.base import config
+from local.base.errors import UserError
+from local.reporting import published, readmes, statistics
 
 COMMAND = ["python", "-m", "local.train", "--model", "bee", "--tag=x", "--model.fb-name", "stft"]
 README = "# Title\n\n<!-- results:{} -->\nold\n<!-- /results -->\n\nThe end.\n"
@@ -23,8 +25,8 @@ def test_the_committed_readmes_say_what_the_committed_results_say():
 
 def test_the_committed_results_are_sorted_and_complete():
     for recipe in config.recipes():
-        rows = results.read_csv(ROOT / "recipes" / recipe / results.FILE)
-        assert rows == results.replace_rows(rows, [])
+        rows = published.read_csv(ROOT / "recipes" / recipe / published.FILE)
+        assert rows == published.replace_rows(rows, [])
         for row in rows:
             assert row["recipe"] == recipe
             assert all(row[name] for name in ("command", "commit", "seed", "test_hash"))
@@ -44,9 +46,9 @@ def tree(tmp_path, monkeypatch):
     (tmp_path / "recipes" / "tables.yml").write_text(yaml.safe_dump(about), encoding="utf-8")
     (tmp_path / "recipes" / "README.md").write_text(README.format("quality"), encoding="utf-8")
     (tmp_path / "README.md").write_text(README.format("recipes"), encoding="utf-8")
-    monkeypatch.setattr(results, "ROOT", tmp_path)
+    monkeypatch.setattr(published, "ROOT", tmp_path)
     monkeypatch.setattr(config, "ROOT", tmp_path)
-    monkeypatch.setattr(aggregate, "RESAMPLES", aggregate.CHUNK)
+    monkeypatch.setattr(statistics, "RESAMPLES", statistics.CHUNK)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -70,7 +72,7 @@ def make_experiment(root, recipe="ant", tag=None, gain=6.0, test_hash="012345678
             rows.append(row | {"failed": ""})
     rows[0]["sdr_v4"] = np.nan
     rows[0]["failed"] = "sdr_v4: silence"
-    table = aggregate.by_snr(pandas.DataFrame(rows))
+    table = statistics.by_snr(pandas.DataFrame(rows))
     table.to_csv(scores / "by_snr.csv", index=False, float_format="%.6g")
     training = {
         "recipe": recipe, "preset": "small", "tag": tag, "data": "garden", "seed": 3,
@@ -291,7 +293,7 @@ def test_a_table_of_medians(tree, monkeypatch):
     path = tree / "recipes" / "tables.yml"
     path.write_text("quality: {title: Quality, note: None, statistic: median}\n")
     run(monkeypatch, "add", make_experiment(tree))
-    rows = results.read_csv(tree / "recipes" / "ant" / "results.csv")
+    rows = published.read_csv(tree / "recipes" / "ant" / "results.csv")
     [row] = [
         r for r in rows if (r["source"], r["metric"], r["snr_db"]) == ("voice", "si_sdr", "all")
     ]

@@ -13,8 +13,9 @@ import toy_recipes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local import checkpoint, models, pretrained, separate
-from local.errors import UserError
+from local import separate
+from local.base.errors import UserError
+from local.model import checkpoint, pretrained, separators
 
 RATE = 8000  # the toy's
 CONF = {"data.sample_rate": RATE}
@@ -34,7 +35,7 @@ def winnow(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(pretrained, "ROOT", root)
     (root / "recipes" / "shipped.yml").write_text("default: toy\n")
     for name, gains in (("toy", (0.75, 0.25)), ("free", (2.0, 0.5))):
-        separator = models.build(name)
+        separator = separators.build(name)
         separator.network.gains.data = torch.tensor(gains)
         checkpoint.save(root / f"recipes/{name}/pretrained/toy.pth", separator, {})
     (tmp_path / "here").mkdir()
@@ -255,7 +256,7 @@ def test_an_interruption_leaves_no_file(winnow, monkeypatch):
     def interrupt(*args, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("local.recordings._tag", interrupt)
+    monkeypatch.setattr("local.separation.recordings._tag", interrupt)
     code, lines = winnow("a.wav")
     assert code == 130
     assert "interrupted" in lines[-1]
@@ -323,7 +324,7 @@ class Half(torch.nn.Module):
         return torch.stack((mix / 2, mix / 2), 1)
 
 
-HALF = models.Separator(Half(), "half", RATE, "project").eval()
+HALF = separators.Separator(Half(), "half", RATE, "project").eval()
 
 
 def test_the_function_and_the_program_agree(winnow):

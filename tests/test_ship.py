@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from local import checkpoint, models, ship
-from local.errors import UserError
+from local import ship
+from local.base.errors import UserError
+from local.model import checkpoint, separators
 
 
 @pytest.fixture
@@ -12,7 +13,7 @@ def source(tmp_path, monkeypatch):
     """A tiny checkpoint, in a checkout of its own."""
     monkeypatch.setattr(ship, "ROOT", tmp_path)
     path = tmp_path / "exp" / "best_model.pth"
-    checkpoint.save(path, models.build("blstm_complex", "tiny"), {"provenance": {"seed": 3}})
+    checkpoint.save(path, separators.build("blstm_complex", "tiny"), {"provenance": {"seed": 3}})
     return path
 
 
@@ -22,16 +23,16 @@ def test_the_file_is_half_as_large_and_separates_alike(source, tmp_path, monkeyp
     path = tmp_path / "recipes" / "blstm_complex" / "pretrained" / "voice.pth"
     assert path.stat().st_size < 0.6 * source.stat().st_size
     assert checkpoint.read(path)["winnow"]["provenance"] == {"seed": 3}
-    assert all(p.dtype == torch.float32 for p in models.load(path).parameters())
+    assert all(p.dtype == torch.float32 for p in separators.load(path).parameters())
     mix = 0.1 * torch.randn(1, 4001, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        exact, rounded = models.load(source)(mix), models.load(path)(mix)
+        exact, rounded = separators.load(source)(mix), separators.load(path)(mix)
     torch.testing.assert_close(rounded, exact, rtol=0, atol=1e-3)
     assert "dB from float32" in capsys.readouterr().out
 
 
 def test_weights_that_float16_cannot_hold_are_refused(source, tmp_path):
-    separator = models.load(source)
+    separator = separators.load(source)
     with torch.no_grad():
         separator.network.mask.bias.fill_(1e6)
     checkpoint.save(source, separator, {"provenance": {}})
@@ -52,7 +53,7 @@ def test_what_the_weights_do_not_depend_on_can_be_changed(source, tmp_path, monk
     monkeypatch.setattr("sys.argv", arguments)
     ship.main()
     path = tmp_path / "recipes" / "blstm_complex" / "pretrained" / "voice.pth"
-    assert models.load(path).network.shifts == 4
+    assert separators.load(path).network.shifts == 4
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,13 @@ import scored_experiments
 import toy_recipes
 import yaml
 
-from local import SOURCES, aggregate, config, evaluate, experiment, manifest, models, queue, study
-from local.errors import UserError, guard
+from local import SOURCES, evaluate, study
+from local.base import config, experiment, stage_process
+from local.base.errors import UserError, guard
+from local.corpus import manifest
+from local.model import separators
+from local.reporting import statistics
+from local.scoring import score_table
 
 VARY = ["--vary", "model.gain,data.segment", "0.5,1.0", "0.8,2.0"]
 
@@ -34,7 +39,7 @@ def ran(garden, tmp_path, monkeypatch):
     (tmp_path / "data").symlink_to(garden / "data")
     toy_recipes.use_root(monkeypatch, garden)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(aggregate, "RESAMPLES", aggregate.CHUNK)
+    monkeypatch.setattr(statistics, "RESAMPLES", statistics.CHUNK)
     found = []
 
     def carry_out(of):
@@ -74,7 +79,7 @@ def test_a_study_from_its_command_to_its_figure(ran, monkeypatch, capsys):
     assert list(table["setting"]) == ["0.5,1.0"] * 2 + ["0.8,2.0"] * 2
     # a gain changes no SI-SDR: the estimates are as good as the mixture
     assert table["improvement"].abs().max() < 1e-6
-    scores = aggregate.read_scores(next(ran[0].folder.glob("scores/*/scores.csv")))
+    scores = score_table.read_scores(next(ran[0].folder.glob("scores/*/scores.csv")))
     voice = scores[scores["source"] == "voice"]["si_sdr"]
     assert table["mean"][0] == pytest.approx(voice.mean())
     assert table["ci_low"][0] < table["mean"][0] < table["ci_high"][0]
@@ -121,7 +126,7 @@ def test_an_experiment_is_trained_and_then_scored(monkeypatch):
         asked.append(words)
         return "the reason" if len(asked) == 3 else None
 
-    monkeypatch.setattr(queue, "run_stage", run_stage)
+    monkeypatch.setattr(stage_process, "run_stage", run_stage)
     assert study.carry_out(of) is None
     log = of.folder / "queue.log"
     assert asked == [("train", ["--model=toy", "--model.gain=0.1"], log),
@@ -136,5 +141,5 @@ def test_the_study_of_the_unets_readme_can_be_carried_out():
     assert len(settings) == 4
     for values in settings:
         conf = config.read("unet", "small", dict(zip(keys, values, strict=True)))
-        arguments = models.construct(conf, "unet").network.get_model_args()
+        arguments = separators.construct(conf, "unet").network.get_model_args()
         assert [str(arguments["window"]), str(arguments["hop"])] == values

@@ -12,8 +12,11 @@ import torch
 import toy_recipes
 import triplet_trees
 
-from local import ROOT, checkpoint, config, experiment, manifest, models, train
-from local.errors import UserError
+from local import ROOT, train
+from local.base import config, disk
+from local.base.errors import UserError
+from local.corpus import manifest
+from local.model import checkpoint, separators
 
 RATE = 8000
 SMALL = {
@@ -69,11 +72,11 @@ def trained(place, name="convtasnet") -> Path:
 def test_writes_model_settings_and_provenance(place, monkeypatch, capsys):
     stage(monkeypatch, "--model", "convtasnet", changes=NARROW)
     folder = trained(place)
-    separator = models.load(folder / "best_model.pth")
-    facts = experiment.read_yaml(folder / "provenance.yml")
-    assert experiment.read_yaml(folder / "conf.yml") == config.read("convtasnet", None, NARROW)
+    separator = separators.load(folder / "best_model.pth")
+    facts = disk.read_yaml(folder / "provenance.yml")
+    assert disk.read_yaml(folder / "conf.yml") == config.read("convtasnet", None, NARROW)
     assert facts["train_hash"] == manifest.read("data/d/train.csv").hash
-    assert facts["parameters"] == models.count_parameters(separator)
+    assert facts["parameters"] == separators.count_parameters(separator)
     assert facts["macs_per_second"] > 0
     assert facts["audio_seconds_seen"] == pytest.approx(2 * 6 * 0.25)
     assert facts["training_seconds"] > 0
@@ -93,12 +96,12 @@ def test_other_settings_are_refused_and_more_epochs_continue(place, monkeypatch)
         stage(monkeypatch, "--model", "convtasnet", changes=NARROW | {"optim.lr": "1e-4"})
     stage(monkeypatch, "--model", "convtasnet",
           changes=NARROW | {"trainer.max_epochs": 3, "log.every_n_steps": 2})  # fmt: skip
-    facts = experiment.read_yaml(trained(place) / "provenance.yml")
+    facts = disk.read_yaml(trained(place) / "provenance.yml")
     assert facts["epochs"] == 3
     assert facts["audio_seconds_seen"] == pytest.approx(3 * 6 * 0.25)
     stage(monkeypatch, "--model", "convtasnet", "--restart",
           changes=NARROW | {"optim.lr": "1e-4"})  # fmt: skip
-    assert experiment.read_yaml(trained(place) / "provenance.yml")["epochs"] == 2
+    assert disk.read_yaml(trained(place) / "provenance.yml")["epochs"] == 2
 
 
 def test_another_training_set_is_refused(place, monkeypatch):
@@ -157,7 +160,8 @@ def test_a_schedule_over_the_run_ends_with_it(place, monkeypatch, limits, low, h
     limits = dict(limits)
     stop = limits.pop("stop", None)
     if stop:
-        monkeypatch.setattr("local.system.System.on_train_epoch_start", lambda system: setattr(
+        hook = "local.training.system.System.on_train_epoch_start"
+        monkeypatch.setattr(hook, lambda system: setattr(
             system.trainer, "should_stop", system.current_epoch >= stop - 1))  # fmt: skip
     changes = {"scheduler.name": "CosineOverRun", "scheduler.interval": "step",
                "scheduler.arguments": "{warmup: 0.0, floor: 0.1}", "optim.lr": "1e-3"}  # fmt: skip
@@ -214,7 +218,7 @@ def test_two_processes_train_like_one(place):
         output, _ = process.communicate(timeout=300)
         assert process.returncode == 0, output
         folder = trained(place)
-        losses.append(experiment.read_yaml(folder / "provenance.yml")["validation"]["val_loss"])
+        losses.append(disk.read_yaml(folder / "provenance.yml")["validation"]["val_loss"])
         if devices == 1:
             folder.rename(place / "alone")
     assert losses[0] == pytest.approx(losses[1], abs=1e-3)
@@ -229,7 +233,7 @@ def test_the_models_own_loss_is_what_is_trained(place, monkeypatch):
     stage(monkeypatch, "--model", "toy", changes=SMALL | {"trainer.max_epochs": 6, "optim.lr": 0.3})
     gains = checkpoint.read(trained(place, "toy") / "best_model.pth")["state_dict"]["gains"]
     assert (gains - 2).abs().max() < 1
-    facts = experiment.read_yaml(trained(place, "toy") / "provenance.yml")
+    facts = disk.read_yaml(trained(place, "toy") / "provenance.yml")
     expected = float((gains - 2).square().sum())
     assert facts["validation"]["val_loss"] == pytest.approx(expected, abs=1e-3)
     assert "val_loss_distance" in facts["validation"]
@@ -249,7 +253,7 @@ def test_what_is_learnt_without_gradients(place, monkeypatch, capsys):
     assert states["both"]["loudness"] == states["fit"]["loudness"]
     assert (states["both"]["gains"] != 0.5).all()
     assert "nothing is trained" in capsys.readouterr().out
-    assert models.load(trained(place, "oracle") / "best_model.pth").needs_sources
+    assert separators.load(trained(place, "oracle") / "best_model.pth").needs_sources
 
 
 def test_an_oracle_with_parameters_is_refused(place, monkeypatch):
@@ -289,21 +293,21 @@ def test_the_order_after_permutation_invariant_training_is_the_majoritys(place, 
     stage(monkeypatch, "--model", "toy")
     package = checkpoint.read(trained(place, "toy") / "best_model.pth")
     assert package["winnow"]["sources"] == ["noise", "voice"]
-    separator = models.load(trained(place, "toy") / "best_model.pth")
+    separator = separators.load(trained(place, "toy") / "best_model.pth")
     mix = torch.randn(1, 4000)
     raw = separator.network(mix)
-    projected = models.make_consistent(mix, raw.flip(1), separator.consistency)
+    projected = separators.make_consistent(mix, raw.flip(1), separator.consistency)
     torch.testing.assert_close(separator(mix), projected)
 
 
 def test_max_time_counts_over_interruptions(place, monkeypatch):
     changes = NARROW | {"trainer.max_time": "00:00:00:01", "trainer.max_epochs": 100000}
     stage(monkeypatch, "--model", "convtasnet", changes=changes)
-    once = experiment.read_yaml(trained(place) / "provenance.yml")
+    once = disk.read_yaml(trained(place) / "provenance.yml")
     assert once["training_seconds"] >= 1
     stage(monkeypatch, "--model", "convtasnet",
           changes=changes | {"trainer.max_time": "00:00:00:02"})  # fmt: skip
-    twice = experiment.read_yaml(trained(place) / "provenance.yml")
+    twice = disk.read_yaml(trained(place) / "provenance.yml")
     assert twice["steps"] > once["steps"]
     assert twice["training_seconds"] >= 2
     with pytest.raises(UserError, match="DD:HH:MM:SS"):

@@ -7,9 +7,11 @@ import pytest
 import torch
 import toy_recipes
 
-from local import ROOT, manifest, models, prepare, tune
-from local.errors import UserError
-from local.losses import si_sdr
+from local import ROOT, prepare, tune
+from local.base.errors import UserError
+from local.corpus import manifest
+from local.model import separators
+from local.training.losses import si_sdr
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +77,10 @@ def test_the_scores_are_those_of_the_recipe(run):
     name, numbers = cells(line)
     assert name == "model.floor=0.1"
     valid = manifest.read("data/egs/valid.csv")
-    separator = models.build("spectral_subtraction", floor=0.1)
+    separator = separators.build("spectral_subtraction", floor=0.1)
     scores = {}
     for i in tune.spread(valid.rows["snr_db"], 5):
-        estimates = models.separate(separator, valid.mix(i), valid.row(i).sample_rate)
+        estimates = separators.separate(separator, valid.mix(i), valid.row(i).sample_rate)
         found = si_sdr(torch.from_numpy(estimates), torch.from_numpy(valid.sources(i)))
         scores[valid.row(i).snr_db] = found.tolist()
     assert sorted(scores) == [-5, 0, 5, 10, 15]

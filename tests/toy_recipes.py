@@ -147,10 +147,11 @@ def make_recipe(root: Path, name: str, source: str, changes: dict | None = None)
 
 def use_root(monkeypatch, root: Path) -> None:
     """Find recipes below ``root`` for the rest of a test, and forget those of tests before."""
-    from local import config, models
+    from local.base import config
+    from local.model import separators
 
     monkeypatch.setattr(config, "ROOT", root)
-    monkeypatch.setattr(models, "ROOT", root)
+    monkeypatch.setattr(separators, "ROOT", root)
     for name in [name for name in sys.modules if re.fullmatch(r"recipes\.\w+\.model", name)]:
         monkeypatch.delitem(sys.modules, name)
 

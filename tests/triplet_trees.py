@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from local import experiment, manifest
-from local.manifest import Row
+from local.base import disk, experiment
+from local.corpus import manifest
+from local.corpus.manifest import Row
 
 RATE = 8000
 SNRS = ("-5", "0", "5", "10", "15")
@@ -83,7 +84,7 @@ def prepare(tree: Path, name: str, splits: tuple[str, ...], rate: int = RATE) ->
     """What stage 0 makes of faultless triplets of half a second: manifests of a data set."""
     folder = experiment.data_dir(name)
     folder.mkdir(parents=True)
-    experiment.write_yaml(folder / manifest.ROOT_FILE, {"root": str(tree)})
+    disk.write_yaml(folder / manifest.ROOT_FILE, {"root": str(tree)})
     for split in splits:
         rows = []
         for path in sorted((tree / split).iterdir()):

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from local.moments import Moments
-from local.spectrogram import SpectrogramSeparator, ideal_mask, level, squared_error
+from local.blocks.input_statistics import Moments
+from local.blocks.on_stft import SpectrogramSeparator, ideal_mask, level, squared_error
 
 
 class MagnitudeBLSTM(SpectrogramSeparator):

@@ -5,9 +5,9 @@ from asteroid.models import BaseModel
 from torch import nn
 from torch.nn import functional as F
 
-from local.frames import Frames
-from local.moments import Moments
-from local.stft import STFT
+from local.blocks.input_statistics import Moments
+from local.blocks.stft import STFT
+from local.blocks.stft_frames import Frames
 
 FLOOR = 1e-4  # magnitude under the logarithm: that of a Hann window over noise at -103 dBFS
 COMPRESSION = 0.3  # exponent of the magnitude in the real and imaginary parts

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from local.spectrogram import SpectrogramSeparator, on_grid, squared_error
+from local.blocks.on_stft import SpectrogramSeparator, on_grid, squared_error
 
 POOLS = ((5, 3), (5, 1))  # frequencies and frames that become one, after the first two layers
 KERNEL = 3  # frequencies and frames

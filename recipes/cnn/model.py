@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from local.spectrogram import SpectrogramSeparator, squared_error
+from local.blocks.on_stft import SpectrogramSeparator, squared_error
 
 
 class MaskCNN(SpectrogramSeparator):

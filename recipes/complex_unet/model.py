@@ -3,7 +3,7 @@
 from asteroid.masknn.convolutional import DCUMaskNet
 from asteroid.utils.generic_utils import unet_decoder_args
 
-from local.spectrogram import ComplexMaskSeparator
+from local.blocks.on_stft import ComplexMaskSeparator
 
 
 class ComplexUNet(ComplexMaskSeparator):

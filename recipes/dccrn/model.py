@@ -6,7 +6,7 @@ from asteroid.masknn.convolutional import DCUNetComplexDecoderBlock, DCUNetCompl
 from asteroid.masknn.recurrent import DCCRMaskNetRNN
 from torch import nn
 
-from local.spectrogram import ComplexMaskSeparator
+from local.blocks.on_stft import ComplexMaskSeparator
 
 KERNEL, STRIDE, PADDING = (5, 2), (2, 1), (2, 0)  # of frequencies and frames
 

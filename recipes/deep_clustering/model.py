@@ -4,9 +4,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from local import masks
-from local.clusters import k_means, nearest, one_hot
-from local.spectrogram import SpectrogramSeparator, level
+from local.blocks import masks
+from local.blocks.clusters import k_means, nearest, one_hot
+from local.blocks.on_stft import SpectrogramSeparator, level
 
 FLOOR = 1e-4  # magnitude under the logarithm, in units of the mixture's level: -80 dB
 FOLLOWING = 0.05  # share by which a batch moves the centroids in training

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from local import masks
-from local.spectrogram import SpectrogramSeparator, level
+from local.blocks import masks
+from local.blocks.on_stft import SpectrogramSeparator, level
 
 
 class DeepKaraoke(SpectrogramSeparator):

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from local.spectrogram import SpectrogramSeparator
+from local.blocks.on_stft import SpectrogramSeparator
 
 TINY = 1e-8  # of magnitudes in the quotient, in units of the mixture's level
 

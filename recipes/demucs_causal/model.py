@@ -1,5 +1,5 @@
 """The network of demucs with layers that look back only."""
 
-from local.models import network_class
+from local.model.separators import network_class
 
 Demucs = network_class("demucs", "Demucs")

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from local.spectrogram import SpectrogramSeparator, squared_error
+from local.blocks.on_stft import SpectrogramSeparator, squared_error
 
 
 class DenoisingAutoencoder(SpectrogramSeparator):

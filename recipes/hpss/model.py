@@ -4,8 +4,8 @@ import torch
 from asteroid.models import BaseModel
 from scipy.ndimage import median_filter
 
-from local import masks
-from local.stft import STFT
+from local.blocks import masks
+from local.blocks.stft import STFT
 
 
 class HPSS(BaseModel):

@@ -7,8 +7,9 @@ from asteroid.models import BaseModel
 from sklearn.decomposition import FastICA
 from sklearn.exceptions import ConvergenceWarning
 
-from local import SOURCES, masks
-from local.stft import STFT
+from local import SOURCES
+from local.blocks import masks
+from local.blocks.stft import STFT
 
 BANDS = 24  # of a component's spectrum, that tell whether it is of the voice
 FEATURES = BANDS + 4  # what else tells: see ``features``

@@ -1,5 +1,5 @@
 """The network of blstm_complex with layers that look back only."""
 
-from local.models import network_class
+from local.model.separators import network_class
 
 ComplexMaskLSTM = network_class("blstm_complex", "ComplexMaskLSTM")

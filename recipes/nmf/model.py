@@ -3,8 +3,9 @@
 import torch
 from asteroid.models import BaseModel
 
-from local import SOURCES, masks
-from local.stft import STFT
+from local import SOURCES
+from local.blocks import masks
+from local.blocks.stft import STFT
 
 TINY = 1e-12  # against a largest magnitude of 1: keeps quotients finite
 

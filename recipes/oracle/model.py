@@ -3,16 +3,16 @@
 import torch
 from asteroid.models import BaseModel
 
-from local import masks
-from local.errors import nearest
-from local.stft import STFT
+from local.base.errors import nearest
+from local.blocks import masks
+from local.blocks.stft import STFT
 
 
 class Oracle(BaseModel):
     """The mixture's STFT times the ideal mask of each source.
 
     Args:
-        mask: a name in ``local.masks.MASKS``.
+        mask: a name in ``local.blocks.masks.MASKS``.
         window: samples.
         hop: samples.
         sample_rate: Hz.

@@ -4,8 +4,8 @@ import torch
 from asteroid.models import BaseModel
 from torch.nn import functional as F
 
-from local import masks
-from local.stft import STFT
+from local.blocks import masks
+from local.blocks.stft import STFT
 
 BLOCK = 128  # frames for which similar ones are sought at once; bounds memory
 

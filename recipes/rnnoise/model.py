@@ -7,7 +7,7 @@ import torch
 from asteroid.models import BaseModel
 from pyrnnoise import rnnoise
 
-from local import audio
+from local.base import audio
 
 FULL_SCALE = 32768.0  # RNNoise's samples are 16-bit integers, held in floats
 DELAY = 960  # samples at 48 kHz (20 ms) that a sound comes out later than it went in

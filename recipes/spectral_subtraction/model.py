@@ -1,17 +1,17 @@
 """Spectral subtraction with over-subtraction and a spectral floor."""
 
-from local import gains
-from local.spectral_gain import SpectralGain
+from local.blocks import spectral_gains
+from local.blocks.enhancer import SpectralGain
 
 
 class SpectralSubtraction(SpectralGain):
     """The noise's power, or magnitude, taken off the mixture's.
 
     Args:
-        domain: ``power`` or ``magnitude``, see ``local.gains.Subtraction``.
+        domain: ``power`` or ``magnitude``, see ``local.blocks.spectral_gains.Subtraction``.
         over_subtraction: how often the noise is taken off at 0 dB, at least 1.
         floor: the least that is left, as a part of the noise, from 0 to 1.
-        noise_psd, noise_factor, window, hop, sample_rate: see ``local.spectral_gain``.
+        noise_psd, noise_factor, window, hop, sample_rate: see ``local.blocks.enhancer``.
 
     Raises:
         ValueError: settings out of range.
@@ -28,5 +28,5 @@ class SpectralSubtraction(SpectralGain):
         hop: int = 128,
         sample_rate=16000,
     ):
-        rule = gains.Subtraction(domain, over_subtraction, floor)
+        rule = spectral_gains.Subtraction(domain, over_subtraction, floor)
         super().__init__(rule, noise_psd, noise_factor, window, hop, sample_rate)

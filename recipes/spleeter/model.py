@@ -2,7 +2,7 @@
 
 import torch
 
-from local.models import network_class
+from local.model.separators import network_class
 
 MagnitudeUNet = network_class("unet", "MagnitudeUNet")
 TINY = 1e-30  # a mask under the logarithm

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from local.encoder_decoder import EncoderDecoder
-from local.spectrogram import SpectrogramSeparator
+from local.blocks.on_stft import SpectrogramSeparator
+from local.blocks.unet2d import EncoderDecoder
 
 
 class MagnitudeUNet(SpectrogramSeparator):

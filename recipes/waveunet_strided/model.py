@@ -7,7 +7,7 @@ from asteroid.models import BaseModel
 from torch import nn
 from torch.nn import functional as F
 
-from local.losses import SourceLoss
+from local.training.losses import SourceLoss
 
 SLOPE = 0.2  # of the LeakyReLU below zero, as in Wave-U-Net
 QUIET = 1e-8  # peak, -160 dB of full scale; what is under it is not made any louder

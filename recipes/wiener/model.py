@@ -1,17 +1,17 @@
 """Wiener filter and log-MMSE: gains by the a-priori SNR, which the frame before tells."""
 
-from local import gains
-from local.spectral_gain import SpectralGain
+from local.blocks import spectral_gains
+from local.blocks.enhancer import SpectralGain
 
 
 class Wiener(SpectralGain):
     """Gains with the a-priori SNR by the decision-directed rule.
 
     Args:
-        gain: ``wiener`` or ``logmmse``, see ``local.gains.DecisionDirected``.
+        gain: ``wiener`` or ``logmmse``, see ``local.blocks.spectral_gains.DecisionDirected``.
         smoothing: of the a-priori SNR, from 0, below 1, per frame.
         floor_db: the least a-priori SNR in dB.
-        noise_psd, noise_factor, window, hop, sample_rate: see ``local.spectral_gain``.
+        noise_psd, noise_factor, window, hop, sample_rate: see ``local.blocks.enhancer``.
 
     Raises:
         ValueError: settings out of range.
@@ -28,5 +28,5 @@ class Wiener(SpectralGain):
         hop: int = 128,
         sample_rate=16000,
     ):
-        rule = gains.DecisionDirected(gain, smoothing, floor_db)
+        rule = spectral_gains.DecisionDirected(gain, smoothing, floor_db)
         super().__init__(rule, noise_psd, noise_factor, window, hop, sample_rate)

@@ -25,8 +25,8 @@ import fast_bss_eval  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from local import toeplitz  # noqa: E402
-from local.bss_eval import bss_eval, museval_metrics  # noqa: E402
+from local.scoring import bss_toeplitz  # noqa: E402
+from local.scoring.bss_eval import bss_eval, museval_metrics  # noqa: E402
 
 RATE = 16000
 ROUNDS = {4: 25, 10: 15, 60: 7}  # seconds of signal: repetitions
@@ -57,11 +57,11 @@ def recording(rng, seconds: int) -> np.ndarray:
 
 def without_numba(function, *args, **options):
     """Call a function as on a machine without numba."""
-    compiled, toeplitz.compiled = toeplitz.compiled, lambda function: None
+    compiled, bss_toeplitz.compiled = bss_toeplitz.compiled, lambda function: None
     try:
         return function(*args, **options)
     finally:
-        toeplitz.compiled = compiled
+        bss_toeplitz.compiled = compiled
 
 
 def compare(methods: dict, rounds: int) -> dict[str, list[float]]:

@@ -23,7 +23,10 @@ sys.path[:0] = [str(HERE.parents[2]), str(HERE.parents[1])]
 
 from scored_experiments import make_experiment, make_manifest  # noqa: E402
 
-from local import evaluate, manifest, metrics, parallel  # noqa: E402
+from local import evaluate  # noqa: E402
+from local.base import parallel  # noqa: E402
+from local.corpus import manifest  # noqa: E402
+from local.scoring import metrics  # noqa: E402
 
 EXAMPLES = 100
 RATE = 16000

@@ -1,7 +1,7 @@
 """Inference of recipes/convtasnet against stock Asteroid: the same weights, one thread.
 
 Run by hand from the checkout: ``python tests/benchmarks/inference_speed.py [--rounds 5]``. One
-process loads the checkpoint with ``local.models.load``, another with Asteroid's
+process loads the checkpoint with ``local.model.separators.load``, another with Asteroid's
 ``BaseModel.from_pretrained``, for the allocator's settings are the process's. In every round both
 separate the same noise in turn; printed is the median over the rounds of the ratio of their times,
 by the clock and by CPU time. On a machine that is busy with other things the latter is the one to
@@ -54,12 +54,13 @@ def main() -> None:
 
 def write(path: Path, kernel: int, stride: int) -> None:
     """A checkpoint of recipes/convtasnet, without mixture consistency, which Asteroid has not."""
-    from local import checkpoint, config, models
+    from local.base import config
+    from local.model import checkpoint, separators
 
     conf = config.read("convtasnet", None, {
         "mixture_consistency": "none", "model.kernel_size": kernel, "model.stride": stride,
     })  # fmt: skip
-    checkpoint.save(path, models.construct(conf, "convtasnet"), {})
+    checkpoint.save(path, separators.construct(conf, "convtasnet"), {})
 
 
 def compare(path: Path, seconds: int, rounds: int) -> tuple[dict, float]:
@@ -102,9 +103,9 @@ def serve(side: str, path: str) -> None:
 
     torch.set_num_threads(1)
     if side == "winnow":
-        from local import models
+        from local.model import separators
 
-        network, mode = models.load(path), torch.inference_mode
+        network, mode = separators.load(path), torch.inference_mode
     else:
         from asteroid.models import BaseModel
 
@@ -125,11 +126,11 @@ def live() -> float:
     """The real-time factor of the live model, by CPU time of one thread."""
     import torch
 
-    from local import models, pretrained
-    from local.live import Live
+    from local.model import pretrained, separators
+    from local.separation.live import Live
 
     torch.set_num_threads(1)
-    stream = Live(models.build(pretrained.default("live")))
+    stream = Live(separators.build(pretrained.default("live")))
     mix = 0.1 * torch.randn(1, LIVE_SECONDS * RATE)
     stream.push(mix[:, :RATE])
     start = time.process_time()

@@ -23,7 +23,7 @@ sys.path[:0] = [str(HERE.parents[2]), str(HERE.parents[1])]
 import joblib  # noqa: E402
 from triplet_trees import make_folder  # noqa: E402
 
-from local.triplets import look, scan  # noqa: E402
+from local.corpus.triplets import look, scan  # noqa: E402
 
 FOLDERS = {"train": 1800, "valid": 100, "test": 100}
 TARGET = 200  # folders per second and core

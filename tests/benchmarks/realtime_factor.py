@@ -27,10 +27,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 
-from local import config, models, tables
-from local.errors import UserError
-from local.losses import SourceLoss
-from local.system import make_optimizer
+from local.base import config
+from local.base.errors import UserError
+from local.model import separators
+from local.reporting import tables
+from local.training.losses import SourceLoss
+from local.training.system import make_optimizer
 
 BATCH, SEGMENT = 2, 2.0  # mixtures, and seconds of each, per step of training
 TARGET = 0.01
@@ -55,7 +57,7 @@ def main() -> None:
             continue
         for seconds in args.seconds:
             jobs[name, seconds] = separation(separator, seconds)
-        if models.count_parameters(separator):
+        if separators.count_parameters(separator):
             jobs[name, None] = training(name)
     times = {key: [] for key in jobs}
     for key in [*jobs] + [*jobs] * args.rounds:  # the first round warms up
@@ -69,9 +71,9 @@ def main() -> None:
     report(factors, args.seconds)
 
 
-def prepared(recipe: str) -> models.Separator:
+def prepared(recipe: str) -> separators.Separator:
     """An untrained separator; what is learnt without gradients is learnt from noise."""
-    separator = models.build(recipe)
+    separator = separators.build(recipe)
     if hasattr(separator.network, "fit"):
         sources = signals(SEGMENT, separator.sample_rate, BATCH)
         with torch.no_grad():
@@ -89,18 +91,18 @@ def signals(seconds: float, rate: int, count: int) -> torch.Tensor:
     return torch.stack([voice, noise], 1)
 
 
-def separation(separator: models.Separator, seconds: float):
+def separation(separator: separators.Separator, seconds: float):
     """A function that separates ``seconds`` of audio once."""
     [sources] = signals(seconds, separator.sample_rate, 1).numpy()
     references = sources if separator.needs_sources else None
     mix = sources.sum(0)
-    return lambda: models.separate(separator, mix, separator.sample_rate, references)
+    return lambda: separators.separate(separator, mix, separator.sample_rate, references)
 
 
 def training(recipe: str):
     """A function that does one step of training."""
     conf = config.read(recipe)
-    separator = models.construct(conf, recipe).train()
+    separator = separators.construct(conf, recipe).train()
     optimizer = make_optimizer(separator.network, conf["optim"])
     objective = getattr(separator.network, "loss", None)
     source_loss = SourceLoss(conf["loss"])

@@ -5,11 +5,11 @@ Run by hand from the checkout::
     python tests/benchmarks/training_speed.py [--batch 2] [--steps 4] [--rounds 2] [--threads N]
 
 Both sides train the full network of recipes/convtasnet on the same batches of 4 s at 16 kHz with
-PIT SI-SDR, Adam and clipping, in Lightning's Trainer: one with ``local.system.System``, the other
-with Asteroid's ``System``, ``PITLossWrapper`` and layers as they come. Only the batch is smaller
-than that of conf.yml (16), to fit a machine of 16 GB. Each side runs in a process of its own, in
-turns, because the allocator's settings and the peak memory are the process's. On a machine that
-is busy with other things the ratio by CPU time is the one to read.
+PIT SI-SDR, Adam and clipping, in Lightning's Trainer: one with ``local.training.system.System``,
+the other with Asteroid's ``System``, ``PITLossWrapper`` and layers as they come. Only the batch is
+smaller than that of conf.yml (16), to fit a machine of 16 GB. Each side runs in a process of its
+own, in turns, because the allocator's settings and the peak memory are the process's. On a machine
+that is busy with other things the ratio by CPU time is the one to read.
 """
 
 import argparse
@@ -78,7 +78,7 @@ def measure(args) -> dict:
     import pytorch_lightning as pl
     import torch
 
-    from local import config
+    from local.base import config
 
     torch.set_num_threads(args.threads)
     conf = config.read("convtasnet", None, SETTINGS | {
@@ -139,11 +139,12 @@ class Batches:
 
 def winnow_system(conf: dict, data: Batches):
     """What stage 1 trains; it clips by itself."""
-    from local import dataset, models
-    from local.system import System
+    from local.model import separators
+    from local.training import mixtures
+    from local.training.system import System
 
-    dataset.training = dataset.validation = lambda *_: data
-    return System(models.construct(conf, "convtasnet"), conf, None, None), None
+    mixtures.training = mixtures.validation = lambda *_: data
+    return System(separators.construct(conf, "convtasnet"), conf, None, None), None
 
 
 def asteroid_system(conf: dict, data: Batches):

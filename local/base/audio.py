@@ -1,0 +1,200 @@
+"""Sound files as arrays: reading, writing, another sample rate.
+
+soundfile reads and writes everything. An array has shape (time,) and is float32; full scale
+is 1, so a 16-bit sample is an integer over 32768, and reading and writing again keeps it.
+"""
+
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from local.base.disk import replace
+from local.base.errors import UserError
+
+BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
+KAISER_BEST = {
+    "resampling_method": "sinc_interp_kaiser",
+    "lowpass_filter_width": 64,
+    "rolloff": 0.9475937167399596,
+    "beta": 14.769656459379492,
+}
+"""A Kaiser-windowed sinc of 64 zero crossings (resampy's "kaiser_best"): flat to 0.85 of the
+lower Nyquist frequency within -98 dB, where torchaudio's default of 6 crossings is 16 dB off."""
+LARGEST_TABLE = 2**22  # weights of that filter for all phases, beyond which they are not tabulated
+
+
+def read(
+    path: Path | str, start: int = 0, frames: int = -1, channel: int | None = None
+) -> tuple[np.ndarray, int]:
+    """Read a sound file, or a part of it.
+
+    Args:
+        path: any format that libsndfile knows.
+        start: first sample.
+        frames: number of samples; -1, or more than there are: up to the end.
+        channel: which channel to take, counted from 0; None where the file has one.
+
+    Returns:
+        samples: float32 (time,).
+        rate: Hz.
+
+    Raises:
+        UserError: missing, unreadable, not a sound file; several channels and none chosen.
+    """
+    try:
+        with soundfile.SoundFile(path) as file:
+            file.seek(min(start, file.frames))
+            samples, rate = file.read(frames, dtype="float32", always_2d=True), file.samplerate
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise UserError(f"{path}: {fault(path, error)}") from None
+    count = samples.shape[1]
+    if channel is None and count > 1:
+        raise UserError(f"{path}: expected 1 channel, found {count}; choose one of them")
+    if (channel or 0) >= count:
+        raise UserError(f"{path}: expected channel {channel} (from 0), found {count} channels")
+    return np.ascontiguousarray(samples[:, channel or 0]), rate
+
+
+def write(path: Path | str, samples: np.ndarray, rate: int, subtype: str = "PCM_16") -> None:
+    """Write a sound file, whole or not at all; the format is that of the extension.
+
+    Integer subtypes are rounded to the nearest step (libsndfile would round down) and samples
+    beyond full scale are clipped; ``FLOAT`` keeps every level.
+
+    Args:
+        samples: (time,), or (time, channel); full scale is 1.
+        rate: Hz.
+        subtype: PCM_16, PCM_24, PCM_32, FLOAT or another of soundfile's.
+
+    Raises:
+        UserError: an unknown extension or subtype, NaN (which integers cannot say), or a place
+            that cannot be written to.
+    """
+    path = Path(path)
+    try:
+        if subtype in BITS:
+            samples = quantise(np.asarray(samples), BITS[subtype])
+        with replace(path) as temporary, Sink(temporary) as sink:
+            try:
+                soundfile.write(sink, samples, rate, subtype, format=path.suffix[1:].upper())
+            except (AssertionError, soundfile.LibsndfileError):
+                if sink.fault is None:
+                    raise
+            if sink.fault is not None:
+                raise sink.fault
+    except (ValueError, soundfile.LibsndfileError) as error:
+        raise UserError(f"{path}: cannot be written ({error})") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+class Sink(io.FileIO):
+    """A file that keeps the fault of its disk, for libsndfile does not tell which, or that, it was.
+
+    Closing it twice, or a descriptor that it was given, does no harm.
+    """
+
+    def __init__(self, file: Path | int):
+        super().__init__(file, "w+", closefd=not isinstance(file, int))
+        self.fault = None
+
+    def write(self, data) -> int:
+        """All of it, as libsndfile asks; a fault is kept."""
+        written, data = 0, memoryview(data)
+        try:
+            while written < len(data):
+                written += super().write(data[written:])
+        except OSError as error:
+            self.fault = self.fault or error
+        return written
+
+
+def resample(x, rate_from: int, rate_to: int):
+    """Another sample rate for the same sound (torchaudio, ``KAISER_BEST``).
+
+    The filter is tabulated for each phase of the ratio in lowest terms: 44100 to 16000 Hz are
+    160 phases. Where large coprime numbers would make the table too large, each weight is computed
+    where it is needed, which is slower.
+
+    Args:
+        x: tensor or numpy array (..., time), of a floating type, which stays.
+        rate_from, rate_to: Hz.
+
+    Returns:
+        the like (..., ceil(time * rate_to / rate_from)); ``x`` itself where the rates are equal.
+    """
+    if rate_from == rate_to:
+        return x
+    import torch
+    from torchaudio.functional import resample as sinc
+
+    step_from, step_to = lowest_terms(rate_from, rate_to)
+    small = step_to * (2 * reach(rate_from, rate_to) + step_from) <= LARGEST_TABLE
+    tensor = torch.as_tensor(x)
+    if small:
+        y = sinc(tensor.contiguous(), rate_from, rate_to, **KAISER_BEST)
+    else:
+        y = _interpolate(tensor, step_from, step_to)
+    return y if isinstance(x, torch.Tensor) else y.numpy()
+
+
+def lowest_terms(rate_from: int, rate_to: int) -> tuple[int, int]:
+    """So many samples at one rate last as long as so many at the other, and no fewer do."""
+    common = math.gcd(rate_from, rate_to)
+    return rate_from // common, rate_to // common
+
+
+def reach(rate_from: int, rate_to: int) -> int:
+    """Samples at ``rate_from`` on either side on which a sample at ``rate_to`` depends."""
+    bandwidth = min(1.0, rate_to / rate_from) * KAISER_BEST["rolloff"]
+    return math.ceil(KAISER_BEST["lowpass_filter_width"] / bandwidth)
+
+
+def _interpolate(x, step_from: int, step_to: int):
+    """What torchaudio computes, without its table; ``x`` is a tensor (..., time)."""
+    import torch
+
+    width, beta = KAISER_BEST["lowpass_filter_width"], KAISER_BEST["beta"]
+    bandwidth = min(1.0, step_to / step_from) * KAISER_BEST["rolloff"]
+    side = reach(step_from, step_to)
+    taps = torch.arange(-side, side + 1)
+    padded = torch.nn.functional.pad(x, (side, side + 1))
+    parts = []
+    for positions in torch.arange(-(-x.shape[-1] * step_to // step_from)).split(2**20 // len(taps)):
+        nearest = positions * step_from // step_to  # in whole numbers: exact in any long file
+        phase = (positions * step_from % step_to).double() / step_to
+        crossings = ((taps - phase.unsqueeze(1)) * bandwidth).clamp(-width, width)
+        window = torch.i0(beta * (1 - (crossings / width) ** 2).sqrt()) / torch.i0(
+            torch.tensor(beta, dtype=torch.float64)
+        )
+        weights = (torch.sinc(crossings) * window * bandwidth).to(x)
+        samples = padded[..., (nearest.unsqueeze(1) + side + taps).to(x.device)]
+        parts.append((samples * weights).sum(-1))
+    return torch.cat(parts, -1)
+
+
+def quantise(samples: np.ndarray, bits: int) -> np.ndarray:
+    """Floats to integers of so many bits, in the upper bits of what soundfile takes.
+
+    Raises:
+        ValueError: NaN.
+    """
+    if np.isnan(samples).any():
+        raise ValueError("the samples hold NaN")
+    full = 2 ** (bits - 1)
+    steps = np.clip(np.rint(samples.astype(np.float64) * full), -full, full - 1)
+    if bits == 16:
+        return steps.astype(np.int16)
+    return steps.astype(np.int32) << (32 - bits)
+
+
+def fault(path: Path | str, error: Exception) -> str:
+    """What is wrong with a file, in words; libsndfile calls most of it a "System error"."""
+    if not Path(path).exists():
+        return "not there"
+    if Path(path).is_dir():
+        return "expected a sound file, found a folder"
+    return f"cannot be read ({getattr(error, 'error_string', None) or error})"

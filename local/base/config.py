@@ -1,0 +1,316 @@
+"""Settings: a recipe's conf.yml is both its defaults and its schema.
+
+Every key stands there with a comment. Brackets at the comment's head say what the key may
+hold; the type is that of the committed value::
+
+    lr: 1.0e-3        # [> 0] step size
+    segment: 4.0      # [> 0] seconds
+    interval: epoch   # [epoch | step] when it moves
+    max_time: null    # [null or str] DD:HH:MM:SS
+    arguments: {}     # [free] checked where they are used
+
+An int may stand for a float. ``null`` is taken where the brackets say so. Anything else is a
+UserError that names the key and the nearest right one. Order: conf.yml < preset < overrides.
+"""
+
+import copy
+import math
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+from local import ROOT
+from local.base import plain_yaml
+from local.base.errors import Parser, UserError, guard, nearest
+
+PRESETS = "presets"
+NO_EFFECT = (
+    "data.num_workers",
+    "log",
+    "trainer.accelerator",
+    "trainer.checkpoint_steps",
+    "trainer.devices",
+    "trainer.max_epochs",
+    "trainer.max_time",
+    "trainer.num_nodes",
+    "trainer.strategy",
+)
+"""Keys, or whole sections, with which an experiment may be continued though they differ."""
+
+
+def recipes() -> list[str]:
+    """Names of all recipes, sorted."""
+    return sorted(path.parent.name for path in (ROOT / "recipes").glob("*/conf.yml"))
+
+
+def describe(recipe: str) -> str:
+    """What a recipe is, in one line: the first comment line of its conf.yml."""
+    with open(_conf_path(recipe), encoding="utf-8") as lines:
+        return next(lines).lstrip("# ").strip()
+
+
+def read(recipe: str, preset: str | None = None, overrides: dict | None = None) -> dict:
+    """The resolved settings of a recipe.
+
+    Args:
+        recipe: name of a folder below ``recipes/``.
+        preset: name of a partial tree below ``presets:``, or None for the full settings.
+        overrides: dotted key -> value, or -> string as typed on a command line.
+
+    Raises:
+        UserError: an unknown recipe, preset or key, a wrong type, a value out of range.
+    """
+    path = _conf_path(recipe)
+    conf, specs = _parse(path)
+    trees, presets = conf.pop(PRESETS, None) or {}, {}
+    if not isinstance(trees, dict):
+        raise UserError(f"{path}: {PRESETS} expects a mapping of presets, found {trees!r}")
+    for name, tree in trees.items():
+        if not isinstance(tree or {}, dict):
+            raise UserError(f"{path}: preset {name} expects a mapping of settings, found {tree!r}")
+        presets[name] = {
+            key: _check(key, value, conf, specs, f"{path}, preset {name}")
+            for key, value in flatten(tree or {}, stop=specs).items()
+        }
+    for key, value in flatten(conf, stop=specs).items():
+        if (key, value) != ("model", {}):  # a network may have nothing to set
+            _check(key, value, conf, specs, str(path))
+    if preset is not None:
+        if preset not in presets:
+            known = ", ".join(presets)
+            raise UserError(f"unknown preset {preset!r} of {recipe}{nearest(preset, presets)}"
+                            f" (it has: {known})")  # fmt: skip
+        for key, value in presets[preset].items():
+            _put(conf, key, value)
+    for key, value in (overrides or {}).items():
+        key = match_key(key, specs)
+        if isinstance(value, str):
+            value = _typed(value, key, specs[key])
+        _put(conf, key, _check(key, value, conf, specs, "command line"))
+    return conf
+
+
+def split_dotted(argv: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Take the keys of conf.yml out of a stage's arguments.
+
+    An option whose name holds a dot, or that is a key at the top level of conf.yml (such as
+    ``--seed``), belongs to the settings; the others are the stage's own.
+
+    Returns:
+        the stage's own arguments, and the settings as dotted key -> string.
+
+    Raises:
+        UserError: a setting without a value.
+    """
+    own, overrides = [], {}
+    items = iter(argv)
+    for item in items:
+        name, equals, value = item.partition("=")
+        key = name[2:].replace("-", "_")
+        if not (name.startswith("--") and ("." in key or key in TOP_LEVEL)):
+            own.append(item)
+            continue
+        if not equals:
+            value = next(items, None)
+            if value is None:
+                raise UserError(f"{name} needs a value")
+        overrides[key] = value
+    return own, overrides
+
+
+TOP_LEVEL = ("seed", "mixture_consistency", "class")
+"""Keys of every conf.yml that stand in no section."""
+
+
+def flatten(tree: dict, prefix: str = "", stop: dict | None = None) -> dict:
+    """``{"a": {"b": 1}}`` -> ``{"a.b": 1}``; mappings that are values (in ``stop``) stay whole."""
+    flat = {}
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict) and not (stop and key in stop) and (value or not stop):
+            flat |= flatten(value, f"{key}.", stop)
+        else:
+            flat[key] = value
+    return flat
+
+
+def differences(a: dict, b: dict) -> list[str]:
+    """Dotted keys in which two settings differ and that can change the result."""
+    flat_a, flat_b = flatten(a), flatten(b)
+    keys = [k for k in flat_a | flat_b if flat_a.get(k, ...) != flat_b.get(k, ...)]
+    return [k for k in keys if not any(k == n or k.startswith(f"{n}.") for n in NO_EFFECT)]
+
+
+def match_key(key: str, known: dict) -> str:
+    """The committed spelling of a key (dashes and underscores are the same).
+
+    Raises:
+        UserError: there is none; the line names the nearest.
+    """
+    spelt = {name.replace("-", "_"): name for name in known}
+    plain = key.replace("-", "_")
+    if plain in spelt:
+        return spelt[plain]
+    inside = [name for name in spelt if name.startswith(f"{plain}.")]
+    if inside:
+        raise UserError(f"--{key} is a section; name one of its keys, such as --{inside[0]}")
+    raise UserError(f"unknown key --{key}{nearest(plain, spelt)}")
+
+
+def _conf_path(recipe: str) -> Path:
+    path = ROOT / "recipes" / recipe / "conf.yml"
+    if recipe not in recipes():
+        raise UserError(f"unknown model {recipe!r}{nearest(recipe, recipes())}")
+    return path
+
+
+class _Loader(plain_yaml.Loader):
+    """Plain YAML 1.1, but ``1e-3`` is a number and no key may stand twice."""
+
+    def construct_mapping(self, node, deep=False):
+        names = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"key {min(map(str, twice))!r} stands twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+0123456789."),
+)
+
+
+def _parse(path: Path) -> tuple[dict, dict[str, str]]:
+    """The tree of a conf.yml, and for each of its keys the spec (``""`` without brackets)."""
+    text = plain_yaml.read_text(path)
+    conf = plain_yaml.parse(text, str(path), _Loader)
+    if not isinstance(conf, dict):
+        raise UserError(f"{path}: expected a mapping of settings")
+    lines, specs = text.splitlines(), {}
+
+    def walk(node, prefix):
+        for key_node, value_node in node.value:
+            key = f"{prefix}{key_node.value}"
+            if key == PRESETS:
+                continue
+            mark = value_node.end_mark
+            tail = lines[mark.line][mark.column :] if mark.line < len(lines) else ""
+            found = re.match(r"\s*#\s*(?:\[([^\]]*)\])?", tail)
+            spec = (found.group(1) or "").strip() if found else ""
+            if isinstance(value_node, yaml.MappingNode) and value_node.value and spec != "free":
+                walk(value_node, f"{key}.")
+            elif not (isinstance(value_node, yaml.MappingNode) and spec != "free"):
+                specs[key] = spec
+
+    walk(yaml.compose(text, _Loader), "")
+    return conf, specs
+
+
+def _get(conf: dict, key: str):
+    for name in key.split("."):
+        conf = conf[name]
+    return conf
+
+
+def _put(conf: dict, key: str, value) -> None:
+    *sections, name = key.split(".")
+    for section in sections:
+        conf = conf[section]
+    conf[name] = copy.deepcopy(value)
+
+
+def _typed(text: str, key: str, spec: str):
+    """A string from the command line as the YAML scalar or flow list that it spells."""
+    if text == "" or (spec.removeprefix("null or ").strip() == "str" and text != "null"):
+        return text
+    return plain_yaml.parse(text, f"--{key}", _Loader)
+
+
+def _check(key: str, value, conf: dict, specs: dict, where: str):
+    """``value`` if ``key`` may hold it.
+
+    Raises:
+        UserError: unknown key, wrong type, out of range.
+    """
+    if key not in specs:
+        raise UserError(f"{where}: unknown key {key!r}{nearest(key, specs)}")
+    spec, committed = specs[key], _get(conf, key)
+    nullable = spec == "null" or spec.startswith("null or ") or committed is None
+    if value is None and nullable:
+        return None
+    rule = spec.removeprefix("null or ").strip()
+    kind = _kind(committed, rule)
+    if kind is float and type(value) is int:
+        value = float(value)
+    if kind is not None and type(value) is not kind:
+        names = {dict: "a mapping", list: "a list", str: "a string", bool: "true or false",
+                 int: "a whole number", float: "a number"}  # fmt: skip
+        expected = names[kind] + (" or null" if nullable else "")
+        raise UserError(f"{where}: {key} expects {expected}, found {value!r}")
+    if kind is list and committed:
+        inner = type(committed[0])
+        if inner is float:
+            value = [float(v) if type(v) is int else v for v in value]
+        if not value or any(type(v) is not inner for v in value):
+            raise UserError(f"{where}: {key} expects a list like {committed}, found {value!r}")
+    numbers = [v for v in (value if kind is list else [value]) if type(v) is float]
+    if not all(map(math.isfinite, numbers)):
+        raise UserError(f"{where}: {key} expects a finite number, found {value!r}")
+    _check_range(key, value, rule, where)
+    return value
+
+
+def _kind(committed, rule: str) -> type | None:
+    """The type a key takes: that of the committed value, or what the brackets name."""
+    named = {"str": str, "int": int, "float": float, "bool": bool, "list": list}
+    if committed is not None:
+        return type(committed)
+    if rule in named:
+        return named[rule]
+    if rule.startswith((">", "<")) or " to " in rule:
+        return float if "." in rule else int if re.match(">= [1-9]", rule) else float
+    return str if "|" in rule else None
+
+
+def _check_range(key: str, value, rule: str, where: str) -> None:
+    bound = re.fullmatch(r"(>=|>|<=|<)\s*(\S+)", rule)
+    between = re.fullmatch(r"(\S+) to (\S+)", rule)
+    if (bound or between) and type(value) not in (int, float):
+        right = False
+    elif bound:
+        sign, limit = bound.group(1), float(bound.group(2))
+        right = {">": value > limit, ">=": value >= limit,
+                 "<": value < limit, "<=": value <= limit}[sign]  # fmt: skip
+    elif between:
+        right = float(between.group(1)) <= value <= float(between.group(2))
+    elif isinstance(value, str) and rule not in ("", "str", "free", "null"):
+        choices = [choice.strip() for choice in rule.split("|")]
+        if value not in choices:
+            raise UserError(f"{where}: {key} expects one of {', '.join(choices)},"
+                            f" found {value!r}{nearest(value, choices)}")  # fmt: skip
+        return
+    else:
+        return
+    if not right:
+        raise UserError(f"{where}: {key} expects {rule}, found {value!r}")
+
+
+def main() -> None:
+    """Check settings as given on the command line and print them resolved."""
+    parser = Parser(prog="python -m local.base.config", description=main.__doc__)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--preset")
+    own, overrides = split_dotted(sys.argv[1:])
+    args = parser.parse_args(own)
+    conf = read(args.model, args.preset, overrides)
+    print(plain_yaml.dump(conf), end="")
+
+
+if __name__ == "__main__":
+    guard(main)

@@ -1,0 +1,105 @@
+"""Files of ours on disk: written whole or not at all, and read with care."""
+
+import contextlib
+import functools
+import itertools
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from local.base import plain_yaml, processes
+from local.base.errors import UserError
+
+COUNTER = itertools.count()
+TEMPORARY = re.compile(r"\.(?P<machine>[0-9a-f]{8})-(?P<pid>\d+)-(?P<started>\w+)-\d+\.tmp")
+"""Names that ``scratch`` gives."""
+
+
+@functools.cache
+def sweep(folder: Path) -> None:
+    """Remove what killed runs on this machine left in a folder under names of ``scratch``; once.
+
+    What another machine or a running process made stays.
+    """
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            of = TEMPORARY.fullmatch(path.name)
+            here = of and of["machine"] == processes.machine()
+            if here and not processes.runs(int(of["pid"]), of["started"]):
+                _remove(path)
+
+
+@contextlib.contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """A short name in ``folder`` that nothing has; what is there in the end is removed.
+
+    The folder is made where it is missing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder.absolute())
+    owner = processes.machine(), os.getpid(), processes.started(os.getpid())
+    temporary = folder / ".{}-{}-{}-{}.tmp".format(*owner, next(COUNTER))
+    try:
+        yield temporary
+    finally:
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replace(path: Path | str) -> Iterator[Path]:
+    """A temporary path in the same folder, renamed onto ``path`` once it is written whole.
+
+    The folder is made where it is missing. On any failure the temporary file, or folder, is
+    removed and ``path`` stays as it was. Only a folder takes the place of a folder.
+
+    Raises:
+        OSError: as the system says it, of ``path``.
+    """
+    path = Path(path)
+    with scratch(path.parent) as temporary:
+        try:
+            yield temporary
+            if temporary.is_dir() and path.is_dir():
+                shutil.rmtree(path)
+            os.replace(temporary, path)
+        except OSError as error:
+            # a fault in writing names no file, others the temporary one
+            name = os.fsdecode(error.filename) if error.filename else str(temporary)
+            error.filename, error.filename2 = name.replace(str(temporary), str(path)), None
+            raise
+
+
+def write_yaml(path: Path | str, tree: dict) -> None:
+    """Write plain types as YAML, whole or not at all."""
+    with replace(path) as temporary:
+        temporary.write_text(plain_yaml.dump(tree), encoding="utf-8")
+
+
+def read_yaml(path: Path | str, required: dict[str, type] | None = None) -> dict:
+    """Read what ``write_yaml`` wrote.
+
+    Args:
+        required: key -> type of the values that must be there.
+
+    Raises:
+        UserError: the file is missing or cannot be read, is not a mapping in YAML, or lacks
+            what is required.
+    """
+    path = Path(path)
+    tree = plain_yaml.parse(plain_yaml.read_text(path), str(path))
+    if not isinstance(tree, dict):
+        raise UserError(f"{path}: expected a mapping, found {type(tree).__name__}")
+    for key, kind in (required or {}).items():
+        if not isinstance(tree.get(key), kind):
+            raise UserError(f"{path}: expected {key!r} of type {kind.__name__},"
+                            f" found {tree.get(key)!r:.40}")  # fmt: skip
+    return tree

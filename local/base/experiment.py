@@ -1,0 +1,142 @@
+"""Where things lie on disk, and what stands beside every number.
+
+``data/<data>/`` holds the manifests, ``exp/<data>/<model>[-<preset>][_<tag>]/`` what a training
+made of them. Both are relative to the current directory; run.sh changes to the checkout first.
+"""
+
+import datetime
+import importlib.metadata
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from local import ROOT
+from local.base.errors import UserError
+
+DATA, EXPERIMENTS = Path("data"), Path("exp")
+PACKAGES = ("torch", "torchaudio", "pytorch-lightning", "asteroid", "asteroid-filterbanks",
+            "numpy", "scipy", "pandas", "museval", "soundfile")  # fmt: skip
+
+
+def add_arguments(parser) -> None:
+    """The options that name an experiment, shared by the stages from 1 on."""
+    parser.add_argument("--model", required=True, help="a folder below recipes/")
+    parser.add_argument("--preset", help="a partial tree of settings in the recipe's conf.yml")
+    parser.add_argument("--tag", help="a word that tells this experiment from others")
+    parser.add_argument("--name", help="name of the data set, a folder below data/")
+
+
+def check_name(word: str, option: str) -> str:
+    """``word`` if it may be part of a folder's name.
+
+    Raises:
+        UserError: empty, with a dot in front, or with other characters than letters, digits, dot,
+            dash, plus, underscore.
+    """
+    if not re.fullmatch(r"[\w+-][\w.+-]*", word):
+        raise UserError(f"{option} {word!r}: letters, digits and . _ + - only, no dot in front")
+    return word
+
+
+def experiment_name(recipe: str, preset: str | None = None, tag: str | None = None) -> str:
+    """``<recipe>[-<preset>][_<tag>]``."""
+    name = check_name(recipe, "--model")
+    if preset:
+        name += f"-{check_name(preset, '--preset')}"
+    if tag:
+        name += f"_{check_name(tag, '--tag')}"
+    return name
+
+
+def data_dir(name: str) -> Path:
+    """The folder of a data set's manifests."""
+    return DATA / check_name(name, "--name")
+
+
+def exp_dir(name: str, recipe: str, preset: str | None = None, tag: str | None = None) -> Path:
+    """The folder of an experiment."""
+    return EXPERIMENTS / check_name(name, "--name") / experiment_name(recipe, preset, tag)
+
+
+def locate(args) -> Path:
+    """The folder of the trained experiment that the options of ``add_arguments`` name.
+
+    Without ``--name`` it is the one experiment that fits, whatever its data set.
+
+    Raises:
+        UserError: there is none (the line says which stage makes it), or there are several.
+    """
+    experiment = experiment_name(args.model, args.preset, args.tag)
+    if args.name:
+        candidates = [exp_dir(args.name, args.model, args.preset, args.tag)]
+    else:
+        candidates = sorted(EXPERIMENTS.glob(f"*/{experiment}"))
+    found = [path for path in candidates if (path / "best_model.pth").is_file()]
+    if len(found) > 1:
+        names = ", ".join(path.parent.name for path in found)
+        raise UserError(f"{experiment} was trained on several data sets; add --name ({names})")
+    if not found:
+        where = EXPERIMENTS / (args.name or "*") / experiment / "best_model.pth"
+        raise UserError(f"{where}: not there; stage 1 makes it (--stage 1 with the same options)")
+    return found[0]
+
+
+def locate_data(args) -> str:
+    """The name of the data set to train on: ``--name``, or the one that fits.
+
+    Raises:
+        UserError: there is none (stage 0 makes it), or there are several.
+    """
+    if args.name:
+        names = [args.name] if (data_dir(args.name) / "train.csv").is_file() else []
+    else:
+        experiment = experiment_name(args.model, args.preset, args.tag)
+        names = [path.parent.name for path in sorted(EXPERIMENTS.glob(f"*/{experiment}"))]
+        names = names or [path.parent.name for path in sorted(DATA.glob("*/train.csv"))]
+    if len(names) > 1:
+        raise UserError(f"several data sets fit; add --name ({', '.join(names)})")
+    if not names:
+        where = DATA / (args.name or "*") / "train.csv"
+        raise UserError(f"{where}: not there; stage 0 makes it (--stage 0 --data DIR)")
+    return names[0]
+
+
+def provenance() -> dict:
+    """Where a result comes from: command line, date, commit, platform, package versions."""
+    return {
+        "command": _command(),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def _command() -> list[str]:
+    """The command line as one would type it: ``python -m local.x`` for a program in local/."""
+    program = Path(sys.argv[0])
+    if program.parent == ROOT / "local":
+        return ["python", "-m", f"local.{program.stem}", *sys.argv[1:]]
+    return [program.name, *sys.argv[1:]]
+
+
+def _commit() -> str:
+    """The checkout's commit, ``-dirty`` where files differ from it; ``unknown`` without git."""
+    command = [
+        "git",
+        "-C",
+        str(ROOT),
+        "describe",
+        "--always",
+        "--exclude=*",
+        "--dirty",
+        "--abbrev=12",
+    ]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return result.stdout.strip()

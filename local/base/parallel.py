@@ -1,0 +1,95 @@
+"""One task for each of many items: on the cores of this machine, or on a Dask cluster."""
+
+import concurrent.futures
+import logging
+from collections.abc import Callable, Iterator, Sequence
+
+from local.base.errors import UserError
+
+ANSWER_SECONDS = 10  # how long a scheduler may take to answer
+IDLE_SECONDS = 20  # after which a worker ends that has lost its parent (kill -9)
+
+
+def results(
+    task: Callable, items: Sequence, jobs: int | None = None, scheduler: str | None = None
+) -> Iterator:
+    """Yield ``task(item)`` for each item as they are done, in any order.
+
+    Args:
+        task: of an importable module, or a ``functools.partial`` of such: workers import it.
+        items: what it is called with, one at a time.
+        jobs: processes with one BLAS thread each; None: one per core; 1: this process.
+        scheduler: address of a Dask scheduler, such as ``tcp://host:8786``; its workers do the
+            work instead, whatever ``jobs`` says.
+
+    Raises:
+        UserError: no Dask, no answer from the scheduler, no worker, or workers
+            that cannot import winnow; a worker that died.
+    """
+    if not items:
+        return
+    if scheduler:
+        yield from _on_cluster(task, items, scheduler)
+    else:
+        yield from _on_cores(task, items, jobs)
+
+
+def _on_cores(task, items, jobs):
+    import joblib
+    from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    jobs = min(jobs or joblib.cpu_count(), len(items))
+    with joblib.parallel_config(
+        "loky", n_jobs=jobs, inner_max_num_threads=1, idle_worker_timeout=IDLE_SECONDS
+    ):
+        # one item per batch: each result arrives when it is there, and is not lost with others
+        run = joblib.Parallel(return_as="generator_unordered", batch_size=1)
+    try:
+        yield from run(joblib.delayed(task)(item) for item in items)
+    except BrokenProcessPool:
+        raise UserError("a worker process died, perhaps for want of memory; the same command"
+                        " continues; try fewer --jobs") from None  # fmt: skip
+    except BaseException:
+        if jobs > 1:  # what still runs is of no use
+            get_reusable_executor().shutdown(kill_workers=True)
+        raise
+
+
+def _on_cluster(task, items, address):
+    """Dask itself, not joblib's backend for it: that one waits forever where a worker dies, and
+    works in this process where the cluster has one thread."""
+    try:
+        import distributed
+    except ModuleNotFoundError:
+        raise UserError("--scheduler needs Dask: pip install 'winnow[cluster]'") from None
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # its faults are told below
+    where = f"--scheduler {address}"
+    try:
+        distributed.comm.get_address_host_port(address)
+        client = distributed.Client(address, timeout=ANSWER_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{where}: no Dask scheduler answers ({reason})") from None
+    with client:
+        if not client.ncores():
+            raise UserError(f"{where}: it has no workers")
+
+        def finds_winnow() -> bool:  # within a function, so that Dask sends the code itself
+            import importlib.util
+
+            return importlib.util.find_spec("local") is not None
+
+        # a worker that cannot read its task would end, and the task wait for another for ever
+        if not (client.run_on_scheduler(finds_winnow) and all(client.run(finds_winnow).values())):
+            raise UserError(f"{where}: its scheduler and workers cannot import winnow; start them"
+                            " in this checkout, with PYTHONPATH=.")  # fmt: skip
+        try:
+            for future in distributed.as_completed(
+                client.map(task, items, pure=False), loop=client.loop
+            ):
+                yield future.result()
+        except (distributed.KilledWorker, concurrent.futures.CancelledError) as error:
+            raise UserError(f"{where}: its workers died or the connection was lost"
+                            f" ({type(error).__name__}); the same command continues"
+                            ) from None  # fmt: skip

@@ -1,0 +1,48 @@
+"""A stage as a child process, with a log of what it says."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from local.base.errors import UserError
+
+LOG = "queue.log"
+
+
+def run_stage(stage: str, arguments: list[str], log: Path) -> str | None:
+    """Run ``local.<stage>`` as a child; add what it says to ``log``.
+
+    Returns:
+        None, or where it failed the line that says why, or else the last one.
+
+    Raises:
+        KeyboardInterrupt: the user stopped it, or this; the child has ended.
+        UserError: the log cannot be written.
+    """
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        file = open(log, "a+b")  # noqa: SIM115 -- closed below
+    except OSError as error:
+        raise UserError(f"{log}: cannot be written: {error.strerror}") from None
+    with file:
+        start = file.seek(0, os.SEEK_END)
+        command = [sys.executable, "-m", f"local.{stage}", *arguments]
+        child = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+        try:
+            code = child.wait()
+        finally:
+            # stopped here but not there, as by `kill`: what it has written so far is whole
+            child.terminate()
+            child.wait()
+        if code == 130:
+            raise KeyboardInterrupt
+        if not code:
+            return None
+        file.seek(start)
+        text = file.read().decode(errors="replace").replace("\r", "\n")
+    # a bar of progress may be drawn once more behind that line, and stand before it
+    said = re.findall(rf"winnow {stage}: .*", text) or text.split("\n")
+    lines = [line.strip() for line in said if line.strip()]
+    return f"{lines[-1] if lines else f'exit code {code}'} (see {log})"

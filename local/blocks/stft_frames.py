@@ -1,0 +1,93 @@
+"""The frames of an STFT one after another, and the signal from them: for recordings that go on."""
+
+import torch
+from torch.nn import functional as F
+
+from local.blocks.stft import STFT
+
+
+class Frames:
+    """What ``STFT.parts`` and ``STFT.inverse_parts`` give, a hop of samples at a time.
+
+    A block of ``block`` samples goes in at every step. The frame that it completes is centred
+    ``ahead`` hops before the block, and the samples that this frame is the last to touch come out.
+    The state between steps is a tuple of tensors: ``index`` of the next frame (int64, below 0
+    where none has begun), ``recent`` (batch, time), the input that the frame is cut from, and the
+    overlap-added frames ``sums`` and squared windows ``weight``, (batch, time) and (time,).
+
+    Args:
+        stft: the transform, whose window and device are used.
+
+    Attributes:
+        block: samples that go in and come out at every step, the hop.
+        ahead: hops between a frame's centre and the block that completes it.
+        latency: samples by which the output lags the input.
+    """
+
+    def __init__(self, stft: STFT):
+        self.stft = stft
+        self.block = stft.hop
+        self.ahead = -(-stft.fft // (2 * stft.hop)) - 1
+        self.latency = self.ahead * stft.hop + stft.fft // 2
+
+    def start(self, batch: int) -> tuple[torch.Tensor, ...]:
+        """The state before the first sample."""
+        zeros, fft = self.stft.window.new_zeros, self.stft.fft
+        index = torch.tensor(-self.ahead, device=self.stft.window.device)
+        recent = zeros(batch, self.latency + self.block)
+        return index, recent, zeros(batch, fft - self.block), zeros(fft - self.block)
+
+    def push(self, block: torch.Tensor, state: tuple) -> tuple[torch.Tensor, torch.Tensor, tuple]:
+        """Take a block.
+
+        Args:
+            block: (batch, block).
+            state: of ``start``, or of the step before.
+
+        Returns:
+            the frame's parts (batch, 2, frequency, 1); the input (batch, block) of ``latency``
+            samples before, at which ``pull`` gives the output; the new state.
+        """
+        index, recent, sums, weight = state
+        recent = torch.cat((recent[:, self.block :], block), 1)
+        spectrum = torch.fft.rfft(recent[:, : self.stft.fft] * self.stft.taper)
+        parts = torch.view_as_real(spectrum).transpose(1, 2).unsqueeze(-1)
+        return parts, recent[:, : self.block], (index + 1, recent, sums, weight)
+
+    def pull(self, parts: torch.Tensor, state: tuple) -> tuple[torch.Tensor, tuple]:
+        """Give the block that a changed frame completes.
+
+        Args:
+            parts: of ``push``, changed.
+            state: of ``push``.
+
+        Returns:
+            (batch, block); the new state.
+        """
+        index, recent, sums, weight = state
+        taper = self.stft.taper * self.begun(state)
+        spectrum = torch.complex(*parts[..., 0].unbind(1))
+        frame = torch.fft.irfft(spectrum, self.stft.fft) * taper
+        sums = F.pad(sums, (0, self.block)) + frame
+        weight = F.pad(weight, (0, self.block)) + taper.square()
+        out = self._divided(sums[:, : self.block], weight[: self.block])
+        return out, (index, recent, sums[:, self.block :], weight[self.block :])
+
+    def begun(self, state: tuple) -> torch.Tensor:
+        """Of the state of ``push``: whether the frame is one of the recording, or before it."""
+        return state[0] > 0
+
+    def rest(self, state: tuple) -> tuple[torch.Tensor, torch.Tensor]:
+        """What is left after the last frame, that is after ``ahead + 1`` blocks of zeros.
+
+        Returns:
+            the output and the input that it belongs to, (batch, latency - (ahead + 1) * block).
+        """
+        _, recent, sums, weight = state
+        half = self.stft.fft // 2
+        left = half - self.block
+        return self._divided(sums[:, :left], weight[:left]), recent[:, self.block : half]
+
+    def _divided(self, sums: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        # the weight vanishes only before the first sample of the recording
+        return sums / weight.clamp(min=1e-6)

@@ -1,0 +1,147 @@
+"""Manifests: which files make up the examples of a split, and at which level.
+
+``data/<name>/`` holds ``train.csv``, ``valid.csv`` and ``test.csv`` with one ``Row`` per mixture,
+and ``root.yml``, which names the tree of the sound files. The tree may move: edit ``root`` there.
+This module alone reads manifests and applies their gains.
+"""
+
+import csv
+import functools
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from local.base import audio
+from local.base.disk import read_yaml
+from local.base.errors import UserError
+
+ROOT_FILE = "root.yml"
+
+
+class Row(NamedTuple):
+    """One mixture; the columns of a manifest.
+
+    ``mix``, ``voice`` and ``noise`` are paths relative to the root. The mixture is
+    ``voice_gain * voice + noise_gain * noise``, its voice ``measured_snr_db`` above its noise.
+    Examples of one ``group`` are not independent: they share, say, a recording of noise.
+    """
+
+    id: str
+    snr_db: float
+    mix: str
+    voice: str
+    noise: str
+    sample_rate: int
+    num_samples: int
+    voice_gain: float
+    noise_gain: float
+    measured_snr_db: float
+    group: str
+
+
+class Manifest:
+    """A split that can be heard: rows, and the sound files they name.
+
+    Attributes:
+        path: the CSV file.
+        rows: pandas DataFrame with the columns of ``Row``.
+        root: the tree that the rows' paths are relative to.
+        channel: which channel of the files is used, from 0; None where they have one.
+    """
+
+    def __init__(self, path: Path, rows, root: Path, channel: int | None = None):
+        self.path, self.rows, self.root, self.channel = path, rows, root, channel
+        self._rows = [Row(*row) for row in rows.itertuples(index=False, name=None)]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def row(self, i: int) -> Row:
+        """What is known of example ``i``."""
+        return self._rows[i]
+
+    def mix(self, i: int, start: int = 0, frames: int = -1) -> np.ndarray:
+        """The mixture of example ``i``, float32 (time,), at the file's rate.
+
+        ``start`` and ``frames`` are in samples; -1, or more than there are: up to the end.
+        """
+        return self._read(i, "mix", start, frames)
+
+    def sources(self, i: int, start: int = 0, frames: int = -1) -> np.ndarray:
+        """Voice and noise of example ``i`` as they are in its mixture, float32 (2, time)."""
+        row = self._rows[i]
+        voice, noise = (self._read(i, name, start, frames) for name in ("voice", "noise"))
+        return np.stack([voice * np.float32(row.voice_gain), noise * np.float32(row.noise_gain)])
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """12 hex digits of the rows and the sizes of their files, wherever the tree lies."""
+        digest = hashlib.sha256()
+        if self.channel is not None:
+            digest.update(f"channel {self.channel}\n".encode())
+        for row in self._rows:
+            sizes = [self._size(path) for path in (row.mix, row.voice, row.noise)]
+            digest.update(f"{tuple(row)} {sizes}\n".encode())
+        return digest.hexdigest()[:12]
+
+    def _size(self, relative: str) -> int:
+        try:
+            return os.stat(os.path.join(self.root, relative)).st_size
+        except OSError:
+            raise UserError(
+                f"{self.root / relative}: not there, though {self.path} names it; where the tree"
+                f" was moved, edit root in {self.path.with_name(ROOT_FILE)}, else run stage 0 again"
+            ) from None
+
+    def _read(self, i: int, name: str, start: int, frames: int) -> np.ndarray:
+        row = self._rows[i]
+        path = os.path.join(self.root, getattr(row, name))
+        samples, rate = audio.read(path, start, frames, self.channel)
+        rest = max(row.num_samples - start, 0)
+        expected = rest if frames < 0 else min(frames, rest)
+        if (len(samples), rate) != (expected, row.sample_rate):
+            raise UserError(
+                f"{path}: expected {expected} samples at {row.sample_rate} Hz from sample {start},"
+                f" found {len(samples)} at {rate} Hz; it has changed, run stage 0 again"
+            )
+        return samples
+
+
+def read(path: Path | str) -> Manifest:
+    """Read a manifest and, beside it, where its tree lies.
+
+    Raises:
+        UserError: missing (the line names stage 0), or not a manifest.
+    """
+    import pandas
+
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: not there; stage 0 makes it (--stage 0 --data DIR)")
+    try:
+        rows = pandas.read_csv(path, dtype=Row.__annotations__, na_filter=False)
+    except ValueError as error:
+        fault = str(error).strip().partition("\n")[0]
+        raise UserError(f"{path}: not a manifest ({fault}); run stage 0 again") from None
+    if tuple(rows.columns) != Row._fields:
+        raise UserError(
+            f"{path}: expected the columns {', '.join(Row._fields)}, found"
+            f" {', '.join(rows.columns)}; run stage 0 again"
+        )
+    place = path.with_name(ROOT_FILE)
+    tree = read_yaml(place)
+    if not isinstance(tree, dict) or not isinstance(tree.get("root"), str):
+        raise UserError(f"{place}: expected 'root: <folder of the tree>'; run stage 0 again")
+    return Manifest(path, rows, Path(tree["root"]), tree.get("channel"))
+
+
+def write(path: Path, rows: Iterable[Row]) -> None:
+    """Write rows as a manifest (to a temporary path: see ``local.base.disk.replace``)."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(Row._fields)
+        table.writerows(rows)

@@ -1,0 +1,293 @@
+"""Trees of triplets: a voice, a noise and their mixtures in each numbered folder.
+
+::
+
+    <root>/{train,test[,valid]}/<number>/mix_snr_<XX>.wav, voice.wav, noise.wav
+
+A folder may hold several mixtures of its voice and noise; XX is the SNR in dB (5, -5, +5, 0.1,
+05). ``scan`` lists the folders of a split; ``look`` says what one of them is good for, or why it
+is not: names and headers first, then the samples. The data are never written to.
+
+How far a fault reaches: that of a mixture costs this mixture; that of ``voice.wav`` or
+``noise.wav``, or an extra wav (which one is meant?), costs the folder. Two mixtures of a folder at
+one SNR (``mix_snr_5.wav``, ``mix_snr_+5.wav``) and two folders of one number (``1``, ``0001``)
+would be one example twice: the shortest name stays, the others are duplicates. Hidden files (a
+dot first) and files that are no wav are ignored.
+"""
+
+import contextlib
+import math
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from local import SOURCES
+from local.corpus.manifest import Row
+from local.corpus.wav import Fault, Wav
+
+SPLITS = ("train", "valid", "test")
+GOOD_DB = -40.0  # dB of the mixture; what rounding to 16 bits leaves lies far below
+FAIR_DB = -20.0  # dB of the mixture; what clipping or a lossy codec may leave
+SNR_TOLERANCE = 1.0  # dB between the measured SNR and that of the name
+STEP = 2.0**-15  # of full scale; one step of 16 bits
+ALIKE = 1e-9  # 1 - cos² between voice and noise; below it their gains cannot be told apart
+BLOCK = 2**16  # samples of each file in memory at a time, 0.5 MiB
+LOUDEST = 1e150  # of full scale; beyond it energies overflow
+DIGITS = 6  # significant ones of a gain: to -120 dB, and the same text on every machine
+NUMBER = re.compile(r"[0-9]+")
+MIX = re.compile(r"mix_snr_([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))")
+
+
+class Rejection(NamedTuple):
+    """A fault of ``<split>/<folder>/<file>``."""
+
+    split: str
+    folder: str
+    file: str
+    reason: str
+    expected: str
+    found: str
+
+
+class Fit(NamedTuple):
+    """A mixture as ``voice_gain * voice + noise_gain * noise``, and what remains."""
+
+    voice_gain: float
+    noise_gain: float
+    snr_db: float
+    residual_db: float
+
+
+class Look(NamedTuple):
+    """What a folder holds: how many mixtures there are or should be, the good ones, the faults."""
+
+    mixtures: int
+    examples: list[tuple[Row, Fit]]
+    rejections: list[Rejection]
+
+
+def scan(root: Path, split: str) -> tuple[list[str], list[Rejection]]:
+    """The folders of a split in numeric order, and the faults of what else is in it.
+
+    Raises:
+        OSError: the split cannot be listed.
+    """
+    folders, rejections = {}, []
+    with os.scandir(root / split) as entries:
+        visible = [entry for entry in entries if not entry.name.startswith(".")]
+    for entry in sorted(visible, key=lambda entry: _shortest_first(entry.name)):
+        name = _printable(entry.name)
+        if not entry.is_dir():
+            if _is_wav(name):
+                fault = "extra wav file", "wavs in numbered folders", "a wav beside them"
+                rejections.append(Rejection(split, "", name, *fault))
+        elif not NUMBER.fullmatch(name):
+            fault = "folder that is no number", "a number such as 0001", name
+            rejections.append(Rejection(split, name, "", *fault))
+        elif int(name) in folders:
+            fault = "duplicate id", "each number once", f"{folders[int(name)]} and {name}"
+            rejections.append(Rejection(split, name, "", *fault))
+        else:
+            folders[int(name)] = name
+    return [folders[number] for number in sorted(folders)], rejections
+
+
+def look(root: Path, split: str, folder: str, channel: int | None = None) -> Look:
+    """What the folder ``<root>/<split>/<folder>`` is good for.
+
+    Args:
+        channel: which channel of the files to take, counted from 0; None where they have one.
+
+    Returns:
+        its examples by SNR (their group is the folder) and its faults.
+    """
+    place, rejections = root / split / folder, []
+
+    def reject(file: str, *fault: str) -> None:
+        rejections.append(Rejection(split, folder, *map(_printable, (file, *fault))))
+
+    try:
+        wavs = sorted(filter(_is_wav, os.listdir(place)), key=_shortest_first)
+    except OSError as error:
+        reject("", "unreadable file", "a folder that can be listed", str(error.strerror))
+        return Look(1, [], rejections)
+    sources, mixes = _read_names(wavs, reject)
+    files, fits = {}, {}
+    if all(_is_mix(rejection.file) for rejection in rejections):
+        with contextlib.ExitStack() as stack:
+            for file in (*sources, *mixes):
+                try:
+                    files[file] = stack.enter_context(Wav(place / file, channel))
+                except Fault as fault:
+                    reject(file, *fault.args)
+            fits = _listen(files, sources, mixes, reject)
+    examples = []
+    for file, found in fits.items():
+        xx, wav = mixes[file], files[file]
+        paths = [f"{split}/{folder}/{name}" for name in (file, *sources)]
+        snr_db = round(found.snr_db, 3) + 0.0  # the sum makes 0 of -0
+        gains = found.voice_gain, found.noise_gain, snr_db
+        row = Row(f"{folder}_{xx}", float(xx), *paths, wav.rate, wav.frames, *gains, folder)
+        examples.append((row, found))
+    examples.sort(key=lambda example: example[0].snr_db)
+    return Look(max(1, sum(map(_is_mix, wavs))), examples, rejections)
+
+
+def _read_names(wavs: list[str], reject: Callable) -> tuple[list[str], dict[str, str]]:
+    """Which wav is what: the files of the sources in their order, and mixture -> XX."""
+    stems, mixes = {}, {}
+    for file in wavs:
+        stem = file[: -len(".wav")]
+        if stem in SOURCES and stem not in stems:
+            stems[stem] = file
+        elif not _is_mix(file):
+            reject(file, "extra wav file", "voice.wav, noise.wav, mix_snr_XX.wav", file)
+        elif not MIX.fullmatch(stem):
+            reject(file, "name that cannot be read", "mix_snr_XX.wav, XX in dB", file)
+        else:
+            xx = MIX.fullmatch(stem)[1]
+            same = [other for other, number in mixes.items() if float(number) == float(xx)]
+            if same:
+                reject(file, "duplicate id", f"one mixture at {float(xx):g} dB", f"{same[0]} too")
+            else:
+                mixes[file] = xx
+    for stem in SOURCES:
+        if stem not in stems:
+            reject(f"{stem}.wav", "missing file", f"{stem}.wav", "no such file")
+    if not any(map(_is_mix, wavs)):
+        reject("mix_snr_XX.wav", "missing file", "a mixture", "no such file")
+    return [stems[stem] for stem in SOURCES if stem in stems], mixes
+
+
+def _listen(
+    files: dict[str, Wav], sources: list[str], mixes: dict[str, str], reject: Callable
+) -> dict[str, Fit]:
+    """The mixtures whose rate, length and samples are what they should be."""
+    if not set(sources) <= set(files):
+        return {}
+    files = _alike(files, reject)
+    if not set(sources) <= set(files):
+        return {}
+    gram, faults = _gram(files)
+    frames = files[sources[0]].frames
+    for i, file in enumerate(sources, 1):
+        if file not in faults and gram[i, i] - gram[0, i] ** 2 / frames <= frames * STEP**2:
+            faults[file] = Fault("silent voice or noise", "a sound", "less than 1 step of 16 bits")
+    fits = {}
+    for i, file in enumerate(files, 1):
+        if file in mixes and not faults.keys() & {*sources, file}:
+            rows = [1, 2, i]
+            try:
+                fits[file] = fit(gram[np.ix_(rows, rows)], frames)
+                _check_snr(fits[file], mixes[file])
+            except Fault as fault:
+                faults[file] = fault
+    for file, fault in faults.items():
+        reject(file, *fault.args)
+    return {file: found for file, found in fits.items() if file not in faults}
+
+
+def _alike(files: dict[str, Wav], reject: Callable) -> dict[str, Wav]:
+    """The files that have the rate and the length of the first one, the voice."""
+    first, voice = next(iter(files.items()))
+    alike = {}
+    for file, wav in files.items():
+        if wav.rate != voice.rate:
+            reject(file, "sample rates differ", f"{voice.rate} Hz as {first}", f"{wav.rate} Hz")
+        elif wav.frames != voice.frames:
+            expected = f"{voice.frames} samples as {first}"
+            reject(file, "lengths differ", expected, f"{wav.frames} samples")
+        else:
+            alike[file] = wav
+    return alike
+
+
+def _gram(files: dict[str, Wav]) -> tuple[np.ndarray, dict[str, Fault]]:
+    """All inner products of the files and of a constant 1, which comes first: all that is asked.
+
+    Returns:
+        float64 (1 + file, 1 + file), and the faults of files with samples that are none.
+    """
+    frames = next(iter(files.values())).frames
+    x = np.ones((1 + len(files), min(frames, BLOCK)))
+    gram, faults = np.zeros((len(x), len(x))), {}
+    for start in range(0, frames, BLOCK):
+        block = x[:, : frames - start]
+        for row, (file, wav) in zip(block[1:], files.items(), strict=True):
+            try:
+                wav.read(row)
+            except Fault as fault:
+                faults.setdefault(file, fault)
+        with np.errstate(all="ignore"):
+            product = block @ block.T
+        for row, energy, file in zip(block[1:], np.diag(product)[1:], files, strict=True):
+            if not np.isfinite(energy):
+                first = np.argmin(np.abs(row) < LOUDEST)
+                found = f"{row[first]} at sample {start + first}"
+                faults.setdefault(file, Fault("NaN or infinite samples", "finite samples", found))
+        gram += product
+    return gram, faults
+
+
+def fit(gram: np.ndarray, frames: int) -> Fit:
+    """Gains of the voice and of the noise in a mixture, by least squares.
+
+    The plain sum is taken first, and stays where it fits as nearly as 16 bits allow: rounding is
+    not a gain.
+
+    Args:
+        gram: float64 (3, 3), inner products of (voice, noise, mixture), no source silent.
+        frames: number of samples.
+
+    Raises:
+        Fault: mixture is not the sum.
+    """
+    (vv, vn, vm), (_, nn, nm), (_, _, mm) = gram
+    if mm <= frames * STEP**2:
+        raise Fault("mixture is not the sum", "voice + noise", "silence")
+    a = b = 1.0
+    rest = vv + nn + mm + 2 * (vn - vm - nm)
+    if rest > frames * STEP**2 or _decibel(rest, mm) > GOOD_DB:
+        det = vv * nn - vn * vn
+        if det <= ALIKE * vv * nn:
+            raise Fault("mixture is not the sum", "voice and noise that differ", "one and the same")
+        a, b = (float(f"{x / det:.{DIGITS}g}") for x in (vm * nn - nm * vn, nm * vv - vm * vn))
+        rest = a * a * vv + b * b * nn + mm + 2 * (a * b * vn - a * vm - b * nm)
+    residual = _decibel(rest, mm)
+    if a <= 0 or b <= 0 or residual > FAIR_DB:
+        expected = f"gains above 0 and a residual below {FAIR_DB:g} dB"
+        found = f"{a:.4g} voice + {b:.4g} noise and a residual of {residual:.1f} dB"
+        raise Fault("mixture is not the sum", expected, found)
+    return Fit(a, b, _decibel(a * a * vv, b * b * nn), residual)
+
+
+def _check_snr(found: Fit, xx: str) -> None:
+    if abs(found.snr_db - float(xx)) > SNR_TOLERANCE:
+        expected = f"{float(xx):g} dB, give or take {SNR_TOLERANCE:g}"
+        raise Fault("SNR is not that of the name", expected, f"{found.snr_db:.2f} dB")
+
+
+def _decibel(energy: float, reference: float) -> float:
+    """10 log10 of a ratio; rounding may leave a residual of zero, or less."""
+    return 10 * math.log10(max(energy / reference, 1e-20))
+
+
+def _is_wav(name: str) -> bool:
+    return name.lower().endswith(".wav") and not name.startswith(".")
+
+
+def _is_mix(name: str) -> bool:
+    return name.startswith("mix")
+
+
+def _shortest_first(name: str) -> tuple[int, str]:
+    return len(name), name
+
+
+def _printable(name: str) -> str:
+    """Text that any terminal and CSV can show, also with a file name that is not UTF-8."""
+    return name.encode("utf-8", "backslashreplace").decode()

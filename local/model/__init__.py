@@ -1,0 +1,5 @@
+"""One separator, whole: built from settings, saved, loaded by name, made fast.
+
+Programs, training, scoring and separation build and load here and nowhere else. It imports only
+local.base.
+"""

@@ -1,0 +1,111 @@
+"""The file a training leaves: a plain dict that loads with ``weights_only=True``.
+
+Asteroid's keys ``model_name, model_args, state_dict, infos``, so that a recipe with a class of
+Asteroid's own also loads with ``BaseModel.from_pretrained`` and runs in ``asteroid-infer``, and
+``winnow``: format, recipe, sample_rate (Hz), sources (names of the network's outputs, in its
+order), mixture_consistency, provenance.
+"""
+
+import io
+import os
+from pathlib import Path
+
+import torch
+
+from local import SOURCES
+from local.base.disk import replace
+from local.base.errors import UserError
+
+FORMAT = 1
+KEYS = {"model_name": str, "model_args": dict, "state_dict": dict, "infos": dict, "winnow": dict}
+WINNOW_KEYS = {"recipe": str, "sample_rate": int, "sources": list, "mixture_consistency": str,
+               "provenance": dict}  # fmt: skip
+
+
+def save(path: Path | str, separator, infos: dict) -> None:
+    """Write a Separator with ``infos`` about its training; whole or not at all.
+
+    ``infos["provenance"]`` goes under ``winnow``, where the Contracts want it.
+    """
+    network = separator.network
+    infos = dict(infos)
+    package = {
+        "model_name": type(network).__name__,
+        "model_args": _plain(network.get_model_args()),
+        "state_dict": {k: v.detach().cpu().clone() for k, v in network.state_dict().items()},
+        "winnow": {
+            "format": FORMAT,
+            "recipe": separator.recipe,
+            "sample_rate": int(separator.sample_rate),
+            "sources": list(separator.order),
+            "mixture_consistency": separator.consistency,
+            "provenance": _plain(infos.pop("provenance", {})),
+        },
+        "infos": _plain(infos),
+    }
+    write(path, package)
+
+
+def write(path: Path | str, tree: dict) -> None:
+    """Write tensors and plain types as torch does; whole or not at all.
+
+    Through memory, because torch ends the process, or hides the fault, where a disk is full; and
+    on the disk before it gets its name, because training goes on from such a file.
+
+    Raises:
+        OSError: no room, or no place to write to.
+    """
+    data = io.BytesIO()
+    torch.save(tree, data)
+    with replace(path) as temporary, open(temporary, "wb") as file:
+        file.write(data.getbuffer())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(path: Path | str) -> dict:
+    """The dict of a checkpoint, on the CPU. Nothing but tensors and plain types is unpickled.
+
+    Raises:
+        UserError: no such file, not a checkpoint of winnow, or of another format.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such model file; stage 1 makes it")
+    try:
+        package = torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError:
+        raise UserError(f"{path}: may not be read") from None
+    except Exception as error:  # torch's unpickler raises almost anything on bytes that are no file
+        raise UserError(f"{path}: not a model file of winnow, or damaged") from error
+    _expect(package, KEYS, path)
+    winnow = package["winnow"]
+    found = winnow.get("format")
+    if type(found) is not int or found != FORMAT:
+        raise UserError(f"{path}: expected format {FORMAT}, found {found!r}; train it again")
+    _expect(winnow, WINNOW_KEYS, path)
+    _expect(package["state_dict"], dict.fromkeys(package["state_dict"], torch.Tensor), path)
+    if sorted(map(str, winnow["sources"])) != sorted(SOURCES):
+        found = winnow["sources"]
+        raise UserError(f"{path}: expected the sources {list(SOURCES)}, found {found!r}")
+    return package
+
+
+def _expect(tree, kinds: dict, path: Path) -> None:
+    for key, kind in kinds.items():
+        if not isinstance(tree, dict) or not isinstance(tree.get(key), kind):
+            raise UserError(f"{path}: not a model file of winnow"
+                            f" (no {key!r} of type {kind.__name__})")  # fmt: skip
+
+
+def _plain(tree):
+    """Numbers of numpy, tuples and paths as types that ``weights_only`` and YAML both take."""
+    if isinstance(tree, dict):
+        return {str(key): _plain(value) for key, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [_plain(value) for value in tree]
+    if hasattr(tree, "item"):
+        return tree.item()
+    if tree is None or type(tree) in (bool, int, float, str):
+        return tree
+    return str(tree)

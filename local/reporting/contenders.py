@@ -1,0 +1,188 @@
+"""Who takes part in a comparison: the experiments scored on one test set, and who does not.
+
+Experiments that differ in nothing but their training seed are one contender: its score of an
+example is the mean over its seeds. An oracle, which was given the references, is a bound.
+"""
+
+import collections
+import functools
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas
+
+from local.base import disk
+from local.base.errors import UserError
+from local.scoring import metrics, score_table, seed_runs
+from local.scoring.score_table import MIXTURE
+
+
+class Experiment(NamedTuple):
+    """A trained and scored experiment.
+
+    Attributes:
+        folder: ``exp/<data>/<experiment>``.
+        scores: rows of scores.csv, indexed by id and source.
+        about: scores.yml.
+    """
+
+    folder: Path
+    scores: pandas.DataFrame
+    about: dict
+
+
+class Contender(NamedTuple):
+    """A line of the comparison.
+
+    Attributes:
+        name: of the experiment, or what the names of its seeds have in common.
+        seeds: training seed -> its experiment.
+        scores: (id, source) -> score of each metric, the mean over the seeds.
+        bound: whether it is an oracle.
+    """
+
+    name: str
+    seeds: dict[int | None, Experiment]
+    scores: pandas.DataFrame
+    bound: bool
+
+    @property
+    def first(self) -> Experiment:
+        """The experiment that is heard."""
+        return next(iter(self.seeds.values()))
+
+    def cost(self, name: str) -> float:
+        """A number of scores.yml, the mean over the seeds; NaN where it is not known."""
+        found = [of.about.get(name) for of in self.seeds.values()]
+        return float(np.mean([np.nan if value is None else value for value in found]))
+
+
+def find(folder: Path, test_hash: str) -> tuple[list[Experiment], dict[str, str]]:
+    """The experiments of a data set that were scored alike on one test set, and the others.
+
+    Args:
+        folder: ``exp/<data>``.
+        test_hash: of the test manifest.
+
+    Returns:
+        experiments by name; and name -> why it is left out.
+    """
+    found, left_out = [], {}
+    for path in sorted(folder.iterdir() if folder.is_dir() else ()):
+        if not any((path / name).exists() for name in ("conf.yml", "best_model.pth", "scores")):
+            continue
+        try:
+            found.append(_read(path, test_hash))
+        except UserError as error:
+            left_out[path.name] = str(error)
+    kept, unlike = _scored_alike(found)
+    return kept, dict(sorted((left_out | unlike).items()))
+
+
+def _read(folder: Path, test_hash: str) -> Experiment:
+    """An experiment's scores on one test set.
+
+    Raises:
+        UserError: it cannot take part; the line says why.
+    """
+    place = folder / "scores" / test_hash / "scores.csv"
+    partial = place.with_name("scores.partial.csv")
+    for name in ("best_model.pth", "conf.yml", "provenance.yml"):
+        if not (folder / name).is_file():
+            raise UserError(f"no {name}: its training is unfinished; stage 1 continues it")
+    if not place.is_file():
+        if partial.is_file():
+            raise UserError("its scoring is unfinished; stage 2 continues it")
+        others = sorted(path.parent.name for path in folder.glob("scores/*/scores.csv"))
+        if others:
+            raise UserError(f"scored on another test set ({', '.join(others)}); stage 2 scores it")
+        raise UserError("not scored; stage 2 scores it")
+    about = disk.read_yaml(place.with_suffix(".yml"))
+    if about.get("version") != metrics.VERSION:
+        raise UserError("scored by another version of the metrics; run stage 2 again")
+    seed_runs.check_model(folder / "best_model.pth", place.with_suffix(".yml"))
+    return Experiment(folder, score_table.read_scores(place).set_index(["id", "source"]), about)
+
+
+def _scored_alike(found: list[Experiment]) -> tuple[list[Experiment], dict[str, str]]:
+    """Those with the engine, and then with all the metrics, that most have."""
+    if not found:
+        return [], {}
+    engines = collections.Counter(of.about["engine"] for of in found)
+    engine = max(engines, key=lambda name: (engines[name], name == metrics.ENGINES[0]))
+    sets = collections.Counter(
+        frozenset(of.about["metrics"]) for of in found if of.about["engine"] == engine
+    )
+    common = max(sets, key=lambda names: (sets[names], len(names), sorted(names)))
+    kept, unlike = [], {}
+    for of in found:
+        missing = [name for name in metrics.METRICS if name in common - {*of.about["metrics"]}]
+        if of.about["engine"] != engine:
+            unlike[of.folder.name] = (
+                f"scored by engine {of.about['engine']}, most by {engine}; stage 2 scores it so"
+            )
+        elif missing:
+            unlike[of.folder.name] = (
+                f"scored without {', '.join(missing)}, which most have; stage 2 adds them"
+            )
+        else:
+            kept.append(of)
+    return kept, unlike
+
+
+def group_seeds(found: list[Experiment], test_hash: str) -> list[Contender]:
+    """Contenders of experiments; those that differ in their training seed only become one."""
+    rest = {of.folder: of for of in found}
+    contenders = []
+    while rest:
+        of = rest[next(iter(rest))]
+        places = seed_runs.siblings(of.folder, test_hash)
+        seeds = {seed: rest.pop(path.parents[2]) for seed, path in sorted(places.items())
+                 if path.parents[2] in rest}  # fmt: skip
+        contenders.append(_contender(seeds))
+    return contenders
+
+
+def _contender(seeds: dict[int | None, Experiment]) -> Contender:
+    members = list(seeds.values())
+    bound = bool(members[0].about.get("needs_sources"))
+    names = [of.folder.name for of in members]
+    if len(members) == 1:
+        return Contender(names[0], seeds, members[0].scores, bound)
+    scores = members[0].scores.copy()
+    columns = set.intersection(*({*score_table.metric_columns(of.scores)} for of in members))
+    for column in columns:
+        values = [of.scores[column].reindex(scores.index) for of in members]
+        scores[column] = np.mean(values, axis=0)
+    return Contender(f"{common_name(names)}, {len(names)} seeds", seeds, scores, bound)
+
+
+def common_name(names: list[str]) -> str:
+    """What names of experiments share, up to their tags."""
+    parts = [name.split("_") for name in names]
+    shared = []
+    for words in zip(*parts, strict=False):
+        if len(set(words)) > 1:
+            break
+        shared.append(words[0])
+    return "_".join(shared) or names[0]
+
+
+def shared_metrics(contenders: list[Contender]) -> list[str]:
+    """The metrics that all were scored in, in the order of ``metrics.METRICS``."""
+    columns = [score_table.metrics(score_table.metric_columns(of.scores)) for of in contenders]
+    shared = functools.reduce(lambda a, b: a & b, map(set, columns))
+    return [name for name in metrics.METRICS if name in shared]
+
+
+def scores_of(contenders: list[Contender], source: str, column: str) -> pandas.DataFrame:
+    """Scores of one source in one column: (example, contender); NaN where there are none."""
+    return pandas.DataFrame({
+        of.name: of.scores.xs(source, level="source").get(column, np.nan) for of in contenders
+    })  # fmt: skip
+
+
+def mixture_scores(contenders: list[Contender], source: str, metric: str) -> pandas.Series:
+    """Scores of the unprocessed mixtures, the same for all, by example."""
+    return contenders[0].scores.xs(source, level="source")[metric + MIXTURE]

@@ -1,0 +1,116 @@
+"""What one worker does: the scores of one example, of its mixture or of a model's estimates.
+
+A worker reads the manifest and the model once and keeps them. It may be a process of this
+machine or of a cluster that sees the same files. It scores one example at a time with one
+thread, also where a cluster gives it several: warnings and numpy's generator, which the metrics
+need, are the process's, and so is the clock that the real-time factor is taken from.
+"""
+
+import functools
+import threading
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from local import SOURCES
+from local.corpus import manifest
+from local.scoring import metrics
+
+SECONDS = "separation_seconds"
+_ALONE = threading.Lock()
+
+
+class Job(NamedTuple):
+    """What is scored, and how.
+
+    Attributes:
+        manifest: path of the CSV file.
+        test_hash: of its content: a lasting worker reads a changed one again.
+        engine: see ``metrics.score``.
+        metrics: names in ``metrics.METRICS``.
+        model: path of a checkpoint; None scores the mixtures, each as the estimate of each source.
+        model_sha256: of its content.
+    """
+
+    manifest: str
+    test_hash: str
+    engine: str
+    metrics: tuple[str, ...] = ()
+    model: str | None = None
+    model_sha256: str | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """The floats in each row that ``score`` returns."""
+        if self.model is None:
+            return [*self.metrics]
+        return [*self.metrics, *metrics.EXTRAS, SECONDS]
+
+    @property
+    def identity(self) -> dict:
+        """What decides the numbers, whichever metrics there are; plain types."""
+        about = {"version": metrics.VERSION, "test_hash": self.test_hash, "engine": self.engine}
+        return about if self.model is None else about | {"model_sha256": self.model_sha256}
+
+
+def score(job: Job, index: int) -> list[dict]:
+    """Score one example of the job's manifest.
+
+    Returns:
+        a row per source: id, source; ``Job.columns`` as floats, NaN where there is no value or
+        the metric is not for this source; ``failed``: {metric: reason}.
+    """
+    with _ALONE:
+        examples = _manifest(job.manifest, job.test_hash)
+        row, mix, sources = examples.row(index), examples.mix(index), examples.sources(index)
+        estimates, seconds = np.stack([mix] * len(SOURCES)), np.nan
+        if job.model is not None:
+            estimates, seconds = _separate(job, mix, sources, row.sample_rate)
+        values, reasons = metrics.score(
+            sources, estimates, row.sample_rate, job.metrics, job.engine
+        )
+        if job.model is not None:
+            more, why = metrics.extras(sources, estimates, mix)
+            values, reasons = values | more, reasons | why
+    values |= {(source, SECONDS): seconds for source in SOURCES}
+    return [
+        {"id": row.id, "source": source}
+        | {name: values.get((source, name), np.nan) for name in job.columns}
+        | {"failed": {name: why for (of, name), why in reasons.items() if of == source}}
+        for source in SOURCES
+    ]
+
+
+def _separate(job: Job, mix, sources, rate: int) -> tuple[np.ndarray, float]:
+    """Estimates, and the wall seconds that the separation took on one thread."""
+    import torch
+
+    from local.model import separators
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        separator = _separator(job.model, job.model_sha256, rate)
+        references = sources if separator.needs_sources else None
+        start = time.perf_counter()
+        estimates = separators.separate(separator, mix, rate, references)
+        return estimates, time.perf_counter() - start
+    finally:
+        torch.set_num_threads(threads)
+
+
+@functools.lru_cache(maxsize=1)
+def _manifest(path: str, test_hash: str) -> manifest.Manifest:
+    return manifest.read(path)
+
+
+@functools.lru_cache(maxsize=1)
+def _separator(path: str, sha256: str, rate: int):
+    """The model of a checkpoint, after a second of silence: a network's first run is slow."""
+    from local.model import separators
+
+    separator = separators.load(path)
+    silence = np.zeros((len(SOURCES), rate), np.float32)
+    separators.separate(separator, silence[0], rate, silence if separator.needs_sources else None)
+    return separator

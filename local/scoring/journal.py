@@ -1,0 +1,84 @@
+"""Rows as they arrive, on disk, so that interrupted work continues where it was."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+from local import SOURCES
+from local.base.disk import replace
+
+TEXTS = ("id", "source")
+FAILED = "failed"
+
+
+class Journal:
+    """A CSV file of rows that one piece of work appends, one example at a time.
+
+    Its first line says what the work is. A journal of other work is begun anew. What a kill at
+    any moment can leave behind, a torn last line or an example without all of its sources, is
+    dropped and done again.
+
+    Args:
+        path: of the file; its folder is made where it is missing.
+        work: plain types; rows of other work are worth nothing to this one.
+        columns: names of the floats in a row, between id, source and ``failed``.
+
+    Attributes:
+        rows: {id: [a row per source, in the order of SOURCES]}.
+    """
+
+    def __init__(self, path: Path, work: dict, columns: list[str]):
+        self.path = path
+        self.columns = [*TEXTS, *columns, FAILED]
+        self.head = f"# {json.dumps(work, sort_keys=True)}\n{self._lines([self.columns])}"
+        self.rows = self._read()
+        with replace(path) as temporary:
+            rows = [self._plain(row) for rows in self.rows.values() for row in rows]
+            temporary.write_text(self.head + self._lines(rows), encoding="utf-8")
+        self._file = open(path, "a", encoding="utf-8", newline="")  # noqa: SIM115
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._file.close()
+
+    def append(self, rows: list[dict]) -> None:
+        """Keep the rows of one example: one write, whole lines."""
+        self._file.write(self._lines([self._plain(row) for row in rows]))
+        self._file.flush()
+        self.rows[rows[0]["id"]] = rows
+
+    def _plain(self, row: dict) -> list[str]:
+        floats = [repr(float(row[name])) for name in self.columns[len(TEXTS) : -1]]
+        return [*(row[name] for name in TEXTS), *floats, json.dumps(row[FAILED])]
+
+    @staticmethod
+    def _lines(rows: list[list[str]]) -> str:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        return text.getvalue()
+
+    def _read(self) -> dict[str, list[dict]]:
+        """The complete examples in the file, none if it is of other work."""
+        if not self.path.is_file():
+            return {}
+        text = self.path.read_text(encoding="utf-8", errors="replace")
+        if not text.startswith(self.head):
+            return {}
+        whole = text[len(self.head) : text.rfind("\n") + 1]
+        rows: dict[str, dict[str, dict]] = {}
+        for cells in csv.reader(io.StringIO(whole)):
+            try:
+                row = dict(zip(self.columns, cells, strict=True))
+                floats = {name: float(row[name]) for name in self.columns[len(TEXTS) : -1]}
+                row |= floats | {FAILED: json.loads(row[FAILED])}
+            except ValueError:  # a disk that lost power may leave anything
+                continue
+            rows.setdefault(row["id"], {})[row["source"]] = row
+        return {
+            name: [of[source] for source in SOURCES]
+            for name, of in rows.items()
+            if set(of) == set(SOURCES)
+        }

@@ -1,0 +1,96 @@
+"""scores.csv: what a row is, which columns are metrics, what failed and why."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas
+
+from local import SOURCES
+from local.base.errors import UserError
+
+KEYS = ("id", "snr_db", "group", "source")
+
+
+TEXTS = ("id", "group", "source", "failed")
+
+
+MIXTURE, IMPROVEMENT = "_mix", "_imp"
+
+
+def read_scores(path: Path | str) -> pandas.DataFrame:
+    """Read a scores.csv: one row per example and source.
+
+    Raises:
+        UserError: missing (the line names stage 2), or not a table of scores.
+    """
+    path = Path(path)
+    if not path.is_file():
+        interrupted = path.with_name("scores.partial.csv").is_file()
+        what = "was interrupted and continues" if interrupted else "makes it"
+        raise UserError(f"{path}: not there; stage 2 {what} (--stage 2 with the same options)")
+    try:
+        columns = pandas.read_csv(path, nrows=0).columns
+        missing = [key for key in KEYS if key not in columns]
+        if missing:
+            raise UserError(f"{path}: expected a column {missing[0]!r}; run stage 2 again")
+        # a group may be called NA: only scores may be missing
+        numbers = {name: ["", "nan", "NaN"] for name in columns if name not in TEXTS}
+        scores = pandas.read_csv(
+            path,
+            dtype={name: str if name in TEXTS else float for name in columns},
+            keep_default_na=False,
+            na_values=numbers,
+        )
+    except ValueError as error:  # pandas' own faults of parsing are ValueErrors
+        fault = str(error).strip().partition("\n")[0]
+        raise UserError(f"{path}: not a table of scores ({fault}); run stage 2 again") from None
+    if scores.empty:
+        raise UserError(f"{path}: holds no scores; run stage 2 again")
+    of_id = scores.groupby("id")["source"].agg(sorted)
+    odd = of_id[of_id.map(lambda found: found != sorted(SOURCES))]
+    if len(odd):
+        raise UserError(f"{path}: expected a row for {' and '.join(SOURCES)} of each example, found"
+                        f" {odd.iloc[0]} of {odd.index[0]!r}; run stage 2 again")  # fmt: skip
+    return scores
+
+
+def metric_columns(scores: pandas.DataFrame) -> list[str]:
+    """All columns that hold scores: of estimates, mixtures (_mix), improvements (_imp), others."""
+    return [name for name in scores.columns if name not in (*KEYS, *TEXTS)]
+
+
+def metrics(columns: Sequence[str]) -> list[str]:
+    """The metrics proper: those that the mixture and the improvement have too."""
+    columns = list(dict.fromkeys(columns))
+    return [name for name in columns if f"{name}{IMPROVEMENT}" in columns]
+
+
+def headline(columns: Sequence[str]) -> str:
+    """The metric that figures and rankings show: SI-SDR, or the first where it was not chosen."""
+    found = metrics(columns)
+    if not found:
+        raise UserError("the scores hold no metric; run stage 2 again")
+    return "si_sdr" if "si_sdr" in found else found[0]
+
+
+def base(column: str) -> str:
+    """The metric of a column: ``si_sdr`` of ``si_sdr_mix`` and of ``si_sdr_imp``."""
+    return column.removesuffix(MIXTURE).removesuffix(IMPROVEMENT)
+
+
+def failures(scores: pandas.DataFrame) -> pandas.DataFrame:
+    """What failed, where and why: source, metric, reason, n."""
+    table = pandas.DataFrame(reasons(scores), columns=["source", "metric", "reason"])
+    return table.value_counts(sort=False).rename("n").reset_index()
+
+
+def reasons(scores: pandas.DataFrame) -> list[tuple[str, str, str]]:
+    """(source, metric, reason) of each failure; ``failed`` reads ``metric: reason; ...``."""
+    if "failed" not in scores.columns:
+        return []
+    found = []
+    for source, text in zip(scores["source"], scores["failed"], strict=True):
+        for item in filter(None, text.split("; ")):
+            name, _, reason = item.partition(": ")
+            found.append((source, name, reason))
+    return found

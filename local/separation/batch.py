@@ -1,0 +1,139 @@
+"""Recordings separated one after the other, from files to files."""
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from soundfile import available_formats
+from tqdm import tqdm
+
+from local.base.errors import UserError, nearest
+from local.model import pretrained
+from local.model.pretrained import choose_device
+from local.separation import outputs, recordings, windows
+from local.separation.outputs import REMIX
+
+CHANNELS = 2  # separated at a time: recurrent layers take two in little more time than one
+
+
+def run(args: argparse.Namespace) -> int:
+    """Separate what the parsed command line names.
+
+    Returns:
+        the exit code: 1 where a recording was skipped with a line that says why, else 0.
+
+    Raises:
+        UserError: what is wrong before any work.
+    """
+    suffix = _suffix(args)
+    names = [REMIX] if args.remix else list(args.sources)
+    planned = outputs.jobs(args.inputs, names, args.out, suffix)
+    todo = outputs.settle(planned, args.overwrite, args.skip_existing)
+    if len(todo) < len(planned):
+        say(f"{len(planned) - len(todo)} of {len(planned)} recordings were separated before")
+    if not todo:
+        return 0
+    separator = pretrained.open_model(args.model)
+    device = choose_device(args.device)
+    separator.to(device)
+    say(f"{separator.recipe} ({separator.infos['file']}), {separator.sample_rate} Hz, on {device}")
+    failed = 0
+    for job in tqdm(todo, "recordings", unit="file", disable=None if len(todo) > 1 else True):
+        try:
+            _separate(job, separator, args)
+        except BrokenPipeError:
+            raise
+        except (UserError, OSError, torch.OutOfMemoryError) as error:
+            failed += 1
+            say(f"{job.source}: {_reason(error)}")
+    if failed and len(todo) > 1:
+        say(f"{failed} of {len(todo)} recordings could not be separated")
+    return 1 if failed else 0
+
+
+def say(text: str) -> None:
+    """One line on standard error, above the progress bars."""
+    tqdm.write(f"winnow: {text}", file=sys.stderr)
+
+
+def _separate(job: outputs.Job, separator, args: argparse.Namespace) -> None:
+    """Separate one recording and write its outputs."""
+    raw = args.pcm.options(separator.sample_rate) if args.pcm else None
+    with recordings.Recording(job.source, args.mono, raw) as recording:
+        form = recordings.Format.of(recording, args.format, args.subtype, args.rate)
+        form.check(recording.channels)
+        frames = -(-recording.frames * form.rate // recording.rate)
+        paths = list(job.outputs.values())
+        folder = None if str(paths[0]) == "-" else paths[0].parent
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+        matrix = mixing(list(job.outputs), args.remix, args.attenuation_limit)
+        with recordings.Spool(folder, len(paths), recording.channels, frames) as spool:
+            _fill(spool, recording, separator, form.rate, matrix)
+            gain = 1.0
+            if spool.peak > form.limit:
+                gain = 1 / spool.peak
+                say(f"{job.source}: {20 * math.log10(gain):.2f} dB on all its outputs,"
+                    f" which would clip in {form.subtype}")  # fmt: skip
+            recordings.write(spool, paths, form, recording.tags, gain)
+
+
+def mixing(names: list[str], remix=None, attenuation_limit: float | None = None) -> np.ndarray:
+    """What each output is made of.
+
+    Args:
+        names: of the outputs, sources or ``REMIX``.
+        remix: dB for each source.
+        attenuation_limit: dB by which the noise is lowered in the voice.
+
+    Returns:
+        gains (output, source), float32.
+    """
+    if remix:
+        return np.array([[10 ** (decibels / 20) for decibels in remix]], np.float32)
+    left = 0.0 if attenuation_limit is None else 10 ** (-attenuation_limit / 20)
+    rows = {"voice": (1.0, left), "noise": (0.0, 1.0 - left)}
+    return np.array([rows[name] for name in names], np.float32)
+
+
+def _fill(spool: recordings.Spool, recording, separator, rate: int, matrix: np.ndarray) -> None:
+    _, channels, frames = spool.shape
+    name = Path(recording.name).name
+    with tqdm(
+        total=round(frames * channels / rate), desc=name, unit="s", leave=False, disable=None
+    ) as bar:
+        for first in range(0, channels, CHANNELS):
+            group, at = slice(first, first + CHANNELS), 0
+            mix = _opener(recording, group)
+            for estimates in windows.separated(separator, mix, recording.rate, rate):
+                made = np.tensordot(matrix, estimates.numpy(), 1)
+                spool.write(made, first, at)
+                at += made.shape[-1]
+                bar.update(round(at * made.shape[1] / rate) + round(first * frames / rate)
+                           - bar.n)  # fmt: skip
+
+
+def _opener(recording, group: slice):
+    return lambda: recording.blocks(group)
+
+
+def _suffix(args: argparse.Namespace) -> str | None:
+    """That of the outputs, where the command line decides it."""
+    if args.format is None:
+        return {"-": ".raw" if args.pcm else ".wav"}.get(args.inputs[0])
+    if args.format not in available_formats():
+        raise UserError(f"unknown --format {args.format.lower()!r}"
+                        f"{nearest(args.format, available_formats()).lower()}")  # fmt: skip
+    return f".{args.format.lower()}"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, torch.OutOfMemoryError):
+        return "does not fit into the memory of the device; try --device cpu"
+    if isinstance(error, OSError):
+        where = f": {error.filename}" if error.filename else ""
+        return f"cannot be written ({error.strerror or error}{where})"
+    return str(error)

@@ -1,0 +1,319 @@
+"""Recordings to separate, in any format that soundfile knows, and what is written beside them.
+
+A recording is read block by block, as often as it is asked for. Estimates are kept in a file
+without a name until all of them are there, for only then is it known whether one of them would
+clip; then they are written, whole or not at all.
+"""
+
+import contextlib
+import io
+import math
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+
+from local.base import audio
+from local.base.disk import replace
+from local.base.errors import UserError
+
+BLOCK = 2**18  # samples of all channels together that are held while reading or writing
+LOWEST_RATE, HIGHEST_RATE = 1000, 768_000  # Hz; beyond, a header is wrong
+NOT_INTEGER = ("FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II",
+               "MPEG_LAYER_III")  # fmt: skip
+"""Subtypes that can say more than full scale."""
+PCM = {"s16le": "PCM_16", "s24le": "PCM_24", "s32le": "PCM_32", "f32le": "FLOAT"}
+"""Samples without a header, little-endian, by the names that ffmpeg has for them."""
+
+
+class Pcm(NamedTuple):
+    """What the samples without a header on standard input are."""
+
+    name: str = "s16le"
+    rate: int | None = None
+    channels: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "Pcm":
+        """``FORMAT[:RATE[:CHANNELS]]``, such as ``s16le:48000:2``; the rate in Hz.
+
+        Raises:
+            ValueError: another format, or no whole numbers from 1.
+        """
+        name, *numbers = text.split(":")
+        numbers = [int(number) for number in numbers]
+        if name not in PCM or len(numbers) > 2 or min(numbers, default=1) < 1:
+            raise ValueError(text)
+        return cls(name, *numbers)
+
+    @property
+    def frame_size(self) -> int:
+        """Bytes of one sample of all channels."""
+        return int(self.name[1:3]) // 8 * self.channels
+
+    def options(self, rate: int) -> dict:
+        """soundfile's words for it; ``rate`` in Hz where none was given."""
+        return {
+            "samplerate": self.rate or rate, "channels": self.channels, "format": "RAW",
+            "subtype": PCM[self.name], "endian": "LITTLE",
+        }  # fmt: skip
+
+
+class Recording:
+    """A sound file opened for reading; a context manager.
+
+    Args:
+        path: the file; ``-`` for standard input, which is copied to a temporary file.
+        mono: the mean of the channels instead of each of them.
+        raw: soundfile's options for samples without a header.
+
+    Attributes:
+        rate: Hz.
+        frames: samples of each channel, at least 1.
+        channels: how many there are to separate, 1 for ``mono``.
+        tags: title, artist and the like.
+
+    Raises:
+        UserError: missing, no sound file, without samples, at a rate that cannot be.
+    """
+
+    def __init__(self, path: Path | str, mono: bool = False, raw: dict | None = None):
+        self.name, self.mono, self._raw = str(path), mono, raw or {}
+        self._spooled = _standard_input() if self.name == "-" else None
+        self._path = self._spooled.name if self._spooled else self.name
+        try:
+            with self._open() as file:
+                self.rate, self.frames = file.samplerate, file.frames
+                self.channels = 1 if mono else file.channels
+                self.format, self.subtype, self.endian = file.format, file.subtype, file.endian
+                self.tags = {name: text for name, text in file.copy_metadata().items() if text}
+            self._check()
+        except UserError:
+            self.close()
+            raise
+
+    def blocks(self, channels: slice = slice(None)) -> Iterator:
+        """The samples from the first on.
+
+        Yields:
+            float32 tensors (channel, time) of the channels chosen; full scale is 1.
+
+        Raises:
+            UserError: unreadable, or shorter than its header says.
+        """
+        import torch
+
+        read = 0
+        with self._open() as file:
+            while read < self.frames:
+                try:
+                    block = file.read(
+                        max(1, BLOCK // file.channels), dtype="float32", always_2d=True
+                    )
+                except soundfile.LibsndfileError as error:
+                    raise UserError(f"cannot be read ({error.error_string})") from None
+                read += len(block)
+                if not len(block):
+                    raise UserError(f"is cut off: expected {self.frames} samples, found {read}")
+                block = block.mean(1, keepdims=True) if self.mono else block[:, channels]
+                yield torch.from_numpy(np.ascontiguousarray(block.T))
+
+    def close(self) -> None:
+        """Forget what came from standard input."""
+        if self._spooled:
+            self._spooled.close()
+
+    def _open(self) -> soundfile.SoundFile:
+        try:
+            return soundfile.SoundFile(self._path, **self._raw)
+        except (OSError, soundfile.LibsndfileError) as error:
+            raise UserError(audio.fault(self._path, error)) from None
+
+    def _check(self) -> None:
+        if not LOWEST_RATE <= self.rate <= HIGHEST_RATE:
+            raise UserError(f"expected {LOWEST_RATE} to {HIGHEST_RATE} Hz, found {self.rate} Hz")
+        if not self.frames:
+            raise UserError("holds no samples")
+
+    def __enter__(self) -> "Recording":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+
+class Format(NamedTuple):
+    """How estimates are written: soundfile's names, and Hz."""
+
+    format: str
+    subtype: str
+    endian: str
+    rate: int
+
+    @classmethod
+    def of(cls, recording, format=None, subtype=None, rate=None) -> "Format":
+        """The recording's own, but for what is given.
+
+        Raises:
+            UserError: no such combination.
+        """
+        endian = recording.endian
+        if format is None:
+            format = recording.format
+        elif format != recording.format:
+            endian = "FILE"
+        if subtype is None:
+            known = soundfile.check_format(format, recording.subtype, endian)
+            subtype = recording.subtype if known else soundfile.default_subtype(format)
+        if subtype is None or not soundfile.check_format(format, subtype, endian):
+            raise UserError(f"cannot be written as {format} {subtype or ''}".rstrip()
+                            + "; choose another with --format (wav takes everything)")  # fmt: skip
+        return cls(format, subtype, endian, rate or recording.rate)
+
+    def check(self, channels: int) -> None:
+        """Whether it takes so many channels, and its rate; better known before hours of work.
+
+        Raises:
+            UserError: it does not.
+        """
+        try:
+            self.open(io.BytesIO(), channels).close()
+        except soundfile.LibsndfileError as error:
+            raise UserError(
+                f"cannot be written as {self.format} {self.subtype} of {channels} channels at"
+                f" {self.rate} Hz ({error.error_string.rstrip('.')}); choose another with --format"
+                " or --rate"
+            ) from None
+
+    def open(self, file, channels: int) -> soundfile.SoundFile:
+        """A binary file, as a sound file to write to."""
+        return soundfile.SoundFile(
+            file, "w", self.rate, channels, self.subtype, self.endian, self.format
+        )
+
+    @property
+    def limit(self) -> float:
+        """The largest magnitude that does not clip; infinite for what is no integer."""
+        if self.subtype in NOT_INTEGER:
+            return math.inf
+        return 1 + 2.0 ** (1 - audio.BITS.get(self.subtype, 16))
+
+
+class Spool:
+    """Estimates (output, channel, time) as they come, float32, in a file without a name.
+
+    Args:
+        folder: which has room for 4 bytes per sample.
+        outputs, channels, frames: the shape.
+
+    Attributes:
+        peak: the largest magnitude so far.
+    """
+
+    def __init__(self, folder: Path, outputs: int, channels: int, frames: int):
+        self.shape = outputs, channels, frames
+        self.peak = 0.0
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+
+    def write(self, samples: np.ndarray, channel: int, start: int) -> None:
+        """Keep float32 (output, channel, time), from a channel and a sample on."""
+        self.peak = max(self.peak, float(np.abs(samples).max(initial=0)))
+        for output, of_output in enumerate(samples):
+            for of_channel, row in enumerate(of_output):
+                self._file.seek(self._place(output, channel + of_channel, start))
+                self._file.write(np.ascontiguousarray(row))
+
+    def read(self, output: int, start: int, count: int) -> np.ndarray:
+        """float32 (time, channel)."""
+        rows = []
+        for channel in range(self.shape[1]):
+            self._file.seek(self._place(output, channel, start))
+            rows.append(np.frombuffer(self._file.read(4 * count), np.float32))
+        return np.stack(rows, 1)
+
+    def close(self) -> None:
+        """Forget all."""
+        with contextlib.suppress(OSError):  # a full disk, of which write has told
+            self._file.close()
+
+    def _place(self, output: int, channel: int, start: int) -> int:
+        _, channels, frames = self.shape
+        return 4 * ((output * channels + channel) * frames + start)
+
+    def __enter__(self) -> "Spool":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+
+def write(spool: Spool, paths: list, form: Format, tags: dict, gain: float = 1.0) -> None:
+    """Write every output of a spool to its file; all of them or none.
+
+    Args:
+        spool: full.
+        paths: one per output; ``-`` for standard output.
+        form: of each file.
+        tags: are kept where the format can.
+        gain: factor on all samples.
+
+    Raises:
+        UserError: the format does not take it.
+        OSError: no place to write to, or no room.
+    """
+    with contextlib.ExitStack() as finished:
+        for output, path in enumerate(paths):
+            if str(path) == "-":
+                target = finished.enter_context(tempfile.TemporaryFile())
+                _encode(audio.Sink(target.fileno()), spool, output, form, tags, gain)
+                target.seek(0)
+                shutil.copyfileobj(target, sys.stdout.buffer)
+                sys.stdout.buffer.flush()
+            else:
+                temporary = finished.enter_context(replace(path))
+                _encode(audio.Sink(temporary), spool, output, form, tags, gain)
+
+
+def _encode(sink: audio.Sink, spool: Spool, output: int, form: Format, tags: dict, gain) -> None:
+    _, channels, frames = spool.shape
+    count = max(1, BLOCK // channels)
+    try:
+        with sink, form.open(sink, channels) as file:
+            _tag(file, tags)
+            for start in range(0, frames, count):
+                samples = spool.read(output, start, min(count, frames - start)) * np.float32(gain)
+                if form.subtype in audio.BITS:
+                    samples = audio.quantise(samples, audio.BITS[form.subtype])
+                file.write(samples)
+    except (soundfile.LibsndfileError, AssertionError) as error:
+        if sink.fault is None:
+            reason = getattr(error, "error_string", None) or "not all of it was taken"
+            raise UserError(f"cannot be written as {form.format} ({reason})") from None
+    if sink.fault is not None:
+        raise sink.fault
+
+
+def _tag(file: soundfile.SoundFile, tags: dict) -> None:
+    for name, value in tags.items():
+        if file.format == "MP3" and not value.isascii():
+            continue  # libsndfile would write it in one encoding and read it in another
+        with contextlib.suppress(soundfile.LibsndfileError):  # a format without such tags
+            setattr(file, name, value)
+
+
+def _standard_input():
+    """A temporary file that holds all of standard input."""
+    if sys.stdin.isatty():
+        raise UserError("standard input is a terminal: pipe or redirect a recording into it")
+    spooled = tempfile.NamedTemporaryFile()  # noqa: SIM115
+    shutil.copyfileobj(sys.stdin.buffer, spooled)
+    spooled.flush()
+    if not spooled.tell():
+        spooled.close()
+        raise UserError("standard input is empty")
+    return spooled

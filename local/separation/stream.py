@@ -1,0 +1,144 @@
+"""Samples without a header, from standard input to standard output while they come.
+
+    arecord -t raw -f S16_LE -r 16000 | winnow --stream | aplay -t raw -f S16_LE -r 16000
+
+Out come as many samples as went in, each in its place: output sample n belongs to input sample n,
+and leaves when the model has heard the little of what follows that it needs.
+"""
+
+import argparse
+import io
+import math
+import os
+import sys
+import time
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+import torch
+
+from local import SOURCES
+from local.base import audio
+from local.base.errors import UserError
+from local.model import pretrained
+from local.model.pretrained import choose_device
+from local.separation.live import Live
+from local.separation.recordings import Pcm
+
+PIECE = 2**16  # bytes that are read at a time at most; a pipe gives what it has
+OF_FILES = ("out", "remix", "attenuation_limit", "mono", "format", "subtype", "rate", "overwrite",
+            "skip_existing")  # fmt: skip
+"""Options that say nothing about a stream."""
+
+
+def main(args: argparse.Namespace) -> None:
+    """``winnow --stream``: the model of ``--model``, or the one for live use that ships.
+
+    Raises:
+        UserError: see ``run``; an option that is for files.
+    """
+    for name in OF_FILES:
+        if getattr(args, name) not in (None, False):
+            raise UserError(f"--{name.replace('_', '-')} is for recordings, not for --stream")
+    if sys.stdin.isatty() or sys.stdout.isatty():
+        raise UserError("--stream is from a pipe or file to a pipe or file, not for a terminal")
+    torch.set_num_threads(1)  # a step is too small to be shared out
+    separator = pretrained.open_model(args.model or pretrained.default("live"))
+    separator.to(choose_device("cpu" if args.device == "auto" else args.device))
+    say(f"{separator.recipe}, {separator.infos['file']}")
+    try:
+        run(
+            separator, sys.stdin.buffer, sys.stdout.buffer,
+            args.pcm or Pcm(), args.sources or SOURCES[:1],
+        )  # fmt: skip
+    except BrokenPipeError:
+        # Python would complain once more when it closes standard output
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise UserError("standard output was closed before the end of the input") from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def run(separator, source: BinaryIO, sink: BinaryIO, pcm: Pcm, sources=SOURCES[:1]) -> None:
+    """Separate what ``source`` gives until it ends, and say how long that took.
+
+    Args:
+        separator: in eval mode, of a network that can run live.
+        source: a buffered reader of samples in the format ``pcm``, channels interleaved.
+        sink: takes samples of the same format: the channels of the first of ``sources``, then
+            those of the next, interleaved. Integers are clipped at full scale.
+        pcm: of both; its rate is the separator's, or None.
+        sources: of ``SOURCES``.
+
+    Raises:
+        UserError: the network cannot run live, another rate, a wav file, samples that are not
+            finite.
+    """
+    rate = separator.sample_rate
+    if pcm.rate not in (None, rate):
+        raise UserError(f"{separator.recipe} runs at {rate} Hz, and the stream at {pcm.rate} Hz:"
+                        " resample it before and after (sox, ffmpeg)")  # fmt: skip
+    live = Live(separator, pcm.channels)
+    say(f"latency {1000 * live.latency / rate:.0f} ms, plus the time to compute")
+    rows = [SOURCES.index(name) for name in sources]
+    received, peak, busy, rest = 0, 0.0, 0.0, b""
+    try:
+        while True:
+            data = source.read1(PIECE)
+            start = time.perf_counter()
+            rest += data
+            if not received and rest.startswith(b"RIFF"):
+                raise UserError("standard input is a wav file, and --stream takes samples without"
+                                " a header: leave out --stream, and give the INPUT -")  # fmt: skip
+            whole = len(rest) - len(rest) % pcm.frame_size if data else 0
+            samples, rest = decoded(rest[:whole], pcm, rate), rest[whole:]
+            received += samples.shape[1]
+            estimates = (live.push(samples) if data else live.finish())[:, rows]
+            peak = max(peak, estimates.abs().max().item()) if estimates.numel() else peak
+            out = encoded(estimates, pcm, rate)
+            busy += time.perf_counter() - start
+            sink.write(out)
+            sink.flush()
+            if not data:
+                break
+        if rest:
+            say(f"the last {len(rest)} bytes are no whole sample of {pcm.name}; left out")
+    finally:
+        if peak > 1 and pcm.name != "f32le":
+            say(f"clipped: the loudest sample was {20 * math.log10(peak):.1f} dB above full scale;"
+                " --pcm f32le keeps it")  # fmt: skip
+        if received:
+            seconds = received / rate
+            say(f"real-time factor {busy / seconds:.3f} ({busy:.1f} s for {seconds:.1f} s)")
+
+
+def decoded(data: bytes, pcm: Pcm, rate: int) -> torch.Tensor:
+    """Whole samples of a format -> float32 (channel, time).
+
+    Raises:
+        UserError: not finite.
+    """
+    if not data:
+        return torch.zeros(pcm.channels, 0)
+    samples, _ = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True,
+                                **pcm.options(rate))  # fmt: skip
+    if not np.isfinite(samples).all():
+        raise UserError("standard input holds samples that are not finite; is --pcm right?")
+    return torch.from_numpy(samples.T)
+
+
+def encoded(estimates: torch.Tensor, pcm: Pcm, rate: int) -> bytes:
+    """(channel, source, time) -> samples of a format, the channels of one source after another."""
+    samples = estimates.transpose(0, 1).flatten(0, 1).T.cpu().numpy()
+    form = pcm.options(rate)
+    if form["subtype"] in audio.BITS:
+        samples = audio.quantise(samples, audio.BITS[form["subtype"]])
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, form["subtype"], form["endian"], form["format"])
+    return file.getvalue()
+
+
+def say(text: str) -> None:
+    """One line on standard error, which is there for people."""
+    print(f"winnow: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,216 @@
+# shellcheck shell=bash
+# Sourced by run.sh and separate.sh: PYTHON, an interpreter whose packages are those that setup.cfg pins.
+#
+# .venv/winnow/ holds what is known of .venv: `pins`, what it was made from, written when it
+# is whole; `extra-NAME`, the same for every extra in it; `lock`, a link whose target is the
+# process that is installing; `install.log`, pip's complaints. A .venv without valid `pins` is
+# made again from nothing, so no run trusts what a failed or interrupted one left.
+
+STATE=.venv/winnow
+# Tests have run on 3.13 and 3.11; for the others every pin has a wheel.
+CANDIDATES=(python3.13 python3.12 python3.11 python3.14 python3)
+
+# environment: sets PYTHON, unless --python has. Called in the checkout.
+environment() {
+  if [[ -n $PYTHON ]]; then
+    check_packages
+    return
+  fi
+  PYTHON=.venv/bin/python
+  whole && return
+  if ! base_is_whole; then find_python && check_compiler; fi # before anything is written
+  lock
+  if ! whole; then install; fi # another run may have installed meanwhile
+  unlock
+}
+
+# extras: the names of those in setup.cfg
+extras() {
+  awk '/^\[/ { inside = /extras_require/ } inside && /^[^ #[]+ *=/ { print $1 }' "$ROOT/setup.cfg"
+}
+
+# is_extra NAME
+is_extra() {
+  extras | grep -Fx -- "$1" >/dev/null
+}
+
+# pins KEY: the requirements that setup.cfg lists under a key, such as install_requires or test
+pins() {
+  awk -v key="$1" '
+    /^[^ #]/ { inside = ($1 == key) }
+    inside && /^ +[^ #]/ { print $1 }' "$ROOT/setup.cfg"
+}
+
+# base_pins: what `pins` must hold; Python's version stands there as a comment, because the
+# file is also the constraints that pip is given
+base_pins() {
+  echo "# Python $("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
+  pins install_requires
+  grep -v '^#' "$ROOT/local/shell/constraints.txt"
+}
+
+# whole: is .venv made from today's pins, with the extras that this run needs?
+whole() {
+  base_is_whole || return
+  missing_extras
+  ((${#MISSING[@]} == 0))
+}
+
+base_is_whole() {
+  [[ -f $STATE/pins && -x .venv/bin/python ]] &&
+    base_pins .venv/bin/python 2>/dev/null | cmp -s - "$STATE/pins"
+}
+
+# missing_extras: those of EXTRAS that .venv lacks, in MISSING
+missing_extras() {
+  local extra
+  MISSING=()
+  for extra in ${EXTRAS[@]+"${EXTRAS[@]}"}; do
+    pins "$extra" | cmp -s - "$STATE/extra-$extra" || MISSING+=("$extra")
+  done
+}
+
+# install: make .venv, or add extras to it
+install() {
+  local extra list
+  if ! base_is_whole; then
+    find .venv/ -mindepth 1 -maxdepth 1 ! -name winnow -exec rm -rf {} +
+    rm -f "$STATE"/pins "$STATE"/extra-*
+    say "making .venv with $BASE (about 6 GB, most of it torch; some minutes)"
+    "$BASE" -m venv .venv >"$STATE/install.log" 2>&1 || fail "$BASE -m venv failed: see $STATE/install.log"
+    base_pins .venv/bin/python >"$STATE/pins.new"
+  else
+    cp "$STATE/pins" "$STATE/pins.new"
+  fi
+  missing_extras
+  list=${MISSING[*]-}
+  [[ -z $list ]] || say "installing what is needed for: $list"
+  pip_install ".${list:+[${list// /,}]}"
+  for extra in ${MISSING[@]+"${MISSING[@]}"}; do pins "$extra" >"$STATE/extra-$extra"; done
+  mv "$STATE/pins.new" "$STATE/pins"
+}
+
+# pip_install PATH: the checkout, with its pins as constraints, also for what builds pesq.
+# The progress of long downloads is for people; a log file does without.
+pip_install() {
+  local quiet=
+  [[ -t 2 ]] || quiet=--quiet
+  # PIP_BUILD_CONSTRAINT: pip 25.3 no longer takes the first for builds; older ones ignore it.
+  # The path is relative because pip splits the variable at spaces.
+  PIP_CONSTRAINT=$STATE/pins.new PIP_BUILD_CONSTRAINT=$STATE/pins.new \
+    .venv/bin/python -m pip install $quiet --disable-pip-version-check --editable "$1" \
+    >&2 2>"$STATE/install.log" || explain
+}
+
+# explain: end with what install.log says that went wrong
+explain() {
+  local log=$STATE/install.log cause
+  if grep -qE 'Retrying \(|Max retries exceeded|Connection (refused|reset|broken)|Read timed out' "$log"; then
+    cause="no network: the packages come from the Python package index (behind a proxy, set https_proxy)"
+  elif grep -qiE 'no space left|disk quota' "$log"; then
+    cause="the disk is full: .venv takes about 6 GB, and pip as much for a while"
+  else
+    cause=$(grep -m 1 -iE '^ *error' "$log" || echo "pip failed")
+  fi
+  fail "installing .venv failed: $cause (details: $log)"
+}
+
+# find_python: BASE, an interpreter that fits setup.cfg's python_requires and can make a venv
+find_python() {
+  local oldest newest name version fitting='' found=''
+  oldest=$(sed -n 's/^python_requires *= *>=3\.\([0-9]*\), *<3\.[0-9]*$/\1/p' setup.cfg)
+  newest=$(sed -n 's/^python_requires *= *>=3\.[0-9]*, *<3\.\([0-9]*\)$/\1/p' setup.cfg)
+  newest=$((newest - 1))
+  for name in "${CANDIDATES[@]}"; do
+    version=$("$name" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
+    found="; $name is $version"
+    ((${version%.*} == 3 && ${version#*.} >= oldest && ${version#*.} <= newest)) || continue
+    fitting=$version
+    "$name" -c 'import venv, ensurepip' 2>/dev/null || continue
+    BASE=$(command -v "$name")
+    return
+  done
+  if [[ -n $fitting ]]; then
+    fail "Python $fitting has no venv module: install it (Debian, Ubuntu: apt-get install python$fitting-venv)"
+  fi
+  fail "no Python 3.$oldest to 3.$newest on the PATH$found: install one of these (Debian, Ubuntu: apt-get install python3 python3-venv python3-dev; macOS: brew install python@3.13)"
+}
+
+# check_compiler: can what BASE compiles extensions with compile one?
+check_compiler() {
+  local compiler headers
+  compiler=${CC:-$("$BASE" -c 'import sysconfig; print(sysconfig.get_config_var("CC") or "cc")')}
+  headers=$("$BASE" -c 'import sysconfig; print(sysconfig.get_path("include"))')
+  local why="pesq, which asteroid needs, is built from source"
+  # $compiler may hold arguments, such as "gcc -pthread"
+  # shellcheck disable=SC2086
+  printf 'int main(void) { return 0; }\n' | $compiler -fsyntax-only -x c - 2>/dev/null ||
+    fail "no C compiler (${compiler%% *}), and $why: install one (Debian, Ubuntu: apt-get install build-essential; macOS: xcode-select --install)"
+  # shellcheck disable=SC2086
+  printf '#include <Python.h>\n' | $compiler -fsyntax-only -I "$headers" -x c - 2>/dev/null ||
+    fail "no Python.h in $headers, and $why: install it (Debian, Ubuntu: apt-get install python${headers##*python}-dev build-essential)"
+}
+
+# lock: one run installs at a time. A link is made with its content in one step, everywhere.
+lock() {
+  local owner told=
+  if [[ -e .venv && ! -d $STATE && -n $(ls -A .venv 2>/dev/null) ]]; then
+    fail ".venv was not made by run.sh: move it away, or use it with --python .venv/bin/python"
+  fi
+  mkdir -p "$STATE" 2>/dev/null || fail "cannot write in $ROOT"
+  until ln -s $$ "$STATE/lock" 2>/dev/null; do
+    owner=$(readlink "$STATE/lock" || true)
+    if [[ -n $owner ]] && ! kill -0 "$owner" 2>/dev/null; then
+      rm -f "$STATE/lock" # it was killed
+      continue
+    fi
+    [[ -n $told ]] || say "another run (process $owner) installs .venv; waiting for it"
+    told=yes
+    sleep 1
+  done
+  trap unlock EXIT
+}
+
+unlock() {
+  rm -f "$STATE/lock"
+  trap - EXIT
+}
+
+# check_packages: has the interpreter that --python names what this run needs?
+check_packages() {
+  local problem extra
+  # shellcheck disable=SC2046 # pins are words
+  problem=$("$PYTHON" -c '
+import sys
+if sys.version_info < (3, 11):
+    sys.exit(print("is Python %d.%d, and winnow needs 3.11" % sys.version_info[:2]))
+import importlib.metadata
+missing, other = [], []
+for pin in sys.argv[1:]:
+    name, version = pin.split("==")
+    try:
+        found = importlib.metadata.version(name).split("+")[0]
+    except importlib.metadata.PackageNotFoundError:
+        missing.append(pin)
+    else:
+        if found != version:
+            other.append("%s %s (pinned: %s)" % (name, found, version))
+if missing:
+    print("lacks", " ".join(missing))
+elif other:
+    print("run.sh: note: %s has %s" % (sys.executable, ", ".join(other)), file=sys.stderr)
+' $(pins install_requires; for extra in ${EXTRAS[@]+"${EXTRAS[@]}"}; do pins "$extra"; done)) ||
+    problem="is no Python that runs"
+  [[ -z $problem ]] || fail "--python $PYTHON $problem"
+}
+
+# say TEXT
+say() {
+  printf '%s: %s\n' "${0##*/}" "$1" >&2
+}
+
+# fail TEXT: end with one line and exit code 2
+fail() {
+  say "$1"
+  exit 2
+}

@@ -1,0 +1,169 @@
+"""Augmentations: small changes of the stacked sources, before they are mixed.
+
+Each is called as ``sources (2, time), rng -> sources (2, time)`` on float32 arrays and draws from
+``rng`` (numpy) alone. The mixture is summed after them, and the remixing sets the SNR after them,
+so that what is drawn for the SNR holds for what is trained on.
+"""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+
+from local.base import audio
+from local.base.errors import UserError, nearest
+
+Sources = np.ndarray
+STEPS = (
+    100  # speeds are drawn in hundredths: resampling tabulates one filter per phase of the ratio
+)
+KNOTS_PER_SECOND = 1.0  # how fast a gain curve moves
+TRANSITION = 0.1  # share of the cut-off over which a low-pass falls
+
+
+class Speed:
+    """Another speed and pitch for each source, by resampling (as Ko et al. 2015, section 2).
+
+    The outcome is as long as the fastest speed leaves of the input: ``time / high``; ``reach``
+    says what to give it.
+
+    Args:
+        bounds: lowest and highest factor, in hundredths; above 1 is faster and higher.
+    """
+
+    def __init__(self, bounds: list[float], sample_rate: int):
+        low, high = pair("data.augment.speed", bounds, above=0)
+        self.low, self.high = (round(bound * STEPS) for bound in (low, high))
+        if not np.allclose([self.low, self.high], [low * STEPS, high * STEPS], atol=1e-6):
+            raise UserError(f"data.augment.speed expects hundredths, found {bounds}")
+
+    def reach(self, frames: int) -> int:
+        """How many samples in give ``frames`` samples out."""
+        return math.ceil(Fraction(frames * self.high, STEPS))
+
+    def __call__(self, sources: Sources, rng: np.random.Generator) -> Sources:
+        frames = sources.shape[1] * STEPS // self.high
+        factors = rng.integers(self.low, self.high, size=len(sources), endpoint=True)
+        faster = [
+            audio.resample(x, int(f), STEPS)[:frames] for x, f in zip(sources, factors, strict=True)
+        ]
+        return np.stack(faster)
+
+
+class BandLimit:
+    """A low-pass on both sources alike, as of a narrow-band recorder or a codec.
+
+    Flat to 0.9 of the cut-off, nothing from 1.0 of it, a raised cosine between; no phase.
+
+    Args:
+        bounds: lowest and highest cut-off in Hz, drawn evenly in octaves. What lies at the
+            Nyquist frequency or above changes nothing.
+    """
+
+    def __init__(self, bounds: list[float], sample_rate: int):
+        self.low, self.high = pair("data.augment.band_limit", bounds, above=0)
+        self.sample_rate = sample_rate
+
+    def __call__(self, sources: Sources, rng: np.random.Generator) -> Sources:
+        cutoff = np.exp(rng.uniform(np.log(self.low), np.log(self.high)))
+        if cutoff >= self.sample_rate / 2:
+            return sources
+        width = TRANSITION * cutoff
+        time = sources.shape[1]
+        # zeros between the end and the start, which a filter in the frequency domain joins
+        size = _even(time + round(4 * self.sample_rate / width))
+        frequencies = np.fft.rfftfreq(size, 1 / self.sample_rate)
+        fall = np.clip((frequencies - (cutoff - width)) / width, 0, 1)
+        response = (0.5 + 0.5 * np.cos(np.pi * fall)).astype(np.float32)
+        filtered = np.fft.irfft(np.fft.rfft(sources, size) * response, size)
+        return filtered[:, :time].astype(np.float32)
+
+
+class Polarity:
+    """Each source's sign turned, or not.
+
+    Args:
+        probability: of a turn.
+    """
+
+    def __init__(self, probability: float, sample_rate: int):
+        self.probability = probability
+
+    def __call__(self, sources: Sources, rng: np.random.Generator) -> Sources:
+        turned = rng.random(len(sources)) < self.probability
+        return sources * np.where(turned, -1, 1).astype(np.float32)[:, None]
+
+
+class GainCurve:
+    """A slow change of each source's level: a speaker who turns away, a car that passes.
+
+    Levels are drawn for every second, and lie on straight lines in dB between.
+
+    Args:
+        largest: deviation in dB, up or down.
+    """
+
+    def __init__(self, largest: float, sample_rate: int):
+        self.largest, self.spacing = largest, sample_rate / KNOTS_PER_SECOND
+
+    def __call__(self, sources: Sources, rng: np.random.Generator) -> Sources:
+        count, time = sources.shape
+        places = np.arange(time) / self.spacing
+        knots = np.arange(math.floor(time / self.spacing) + 2)
+        levels = rng.uniform(-self.largest, self.largest, size=(count, len(knots)))
+        curves = np.stack([np.interp(places, knots, level) for level in levels])
+        return sources * (10 ** (curves / 20)).astype(np.float32)
+
+
+KINDS = {"speed": Speed, "band_limit": BandLimit, "polarity": Polarity, "gain_curve": GainCurve}
+
+
+class Chain:
+    """The augmentations that ``apply`` names, in its order.
+
+    Args:
+        conf: the section ``data.augment``: ``apply``, and for each name its setting.
+        sample_rate: Hz.
+
+    Raises:
+        UserError: an unknown name (the line has the nearest), a setting out of range.
+    """
+
+    def __init__(self, conf: dict, sample_rate: int):
+        for name in conf["apply"]:
+            if name not in list(KINDS):  # it may be anything that YAML can say
+                raise UserError(
+                    f"data.augment.apply: expected some of {', '.join(KINDS)}, found {name!r}"
+                    f"{nearest(name, KINDS)}"
+                )
+        self.steps = [KINDS[name](conf[name], sample_rate) for name in conf["apply"]]
+
+    def reach(self, frames: int) -> int:
+        """How many samples in give ``frames`` samples out: a change of speed uses up more."""
+        for step in self.steps:
+            frames = step.reach(frames) if isinstance(step, Speed) else frames
+        return frames
+
+    def __call__(self, sources: Sources, rng: np.random.Generator) -> Sources:
+        """(2, reach(time)) -> (2, time)."""
+        for step in self.steps:
+            sources = step(sources, rng)
+        return sources
+
+
+def pair(key: str, bounds: list[float], above: float = -math.inf) -> tuple[float, float]:
+    """The two ends of a range.
+
+    Raises:
+        UserError: not two numbers, the first larger, or one not above ``above``.
+    """
+    if len(bounds) != 2 or not above < bounds[0] <= bounds[1] < math.inf:
+        over = f" above {above:g}" if above > -math.inf else ""
+        raise UserError(f"{key} expects two numbers{over}, the lower one first, found {bounds}")
+    return bounds[0], bounds[1]
+
+
+def _even(size: int) -> int:
+    """The next power of two, or three quarters of it: sizes that an FFT is fast at."""
+    power = 2 ** math.ceil(math.log2(size))
+    return power * 3 // 4 if size <= power * 3 // 4 else power

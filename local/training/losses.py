@@ -1,0 +1,189 @@
+"""What a training minimises, and SI-SDR to watch it by.
+
+Every value and gradient is finite, for silence, for identical signals and for amplitudes up to
+1e12. Decibels are limited by adding ``LIMIT`` of the one energy to the other (SI-SDR to +-100 dB,
+SNR to 100 dB), not by a constant, so that the level of a recording does not matter. A target
+whose mean square is ``SILENCE`` or less is silent: it has no decibels, and adds neither loss nor
+gradient to terms in dB. Half precision is made float32 first, and there is no operation here that
+autocast would take down to it.
+"""
+
+from itertools import permutations
+
+import torch
+from torch import nn
+
+from local.base.errors import UserError
+
+LIMIT = 1e-10  # relative to an energy: 100 dB
+SILENCE = 1e-16  # mean square, -160 dB of full scale: under the steps of 24 bits
+TINY = 1e-27  # mean square; keeps the logarithm of a silent estimate finite, even times ``LIMIT``
+FLOOR = 1e-7  # power of a bin of the STFT, of Parallel WaveGAN's code
+
+
+class SourceLoss(nn.Module):
+    """A weighted sum of terms, each the mean over the sources and the batch.
+
+    - ``sisdr``: negative SI-SDR in dB (Le Roux et al. 2019, eq. 5), means removed.
+    - ``snr``: negative SNR in dB; a constant offset is an error like any other.
+    - ``mse``, ``l1``: mean squared and mean absolute error of the waveform.
+    - ``stft``: multi-resolution STFT magnitude error: spectral convergence plus the mean absolute
+      difference of the log magnitudes, the mean over the windows (Yamamoto et al. 2020, "Parallel
+      WaveGAN", section 2.2; Défossez et al. 2020 for denoising), computed for each signal. The
+      spectral convergence is relative to the target, so a silent target has none.
+
+    A silent target counts as 0 in the mean, not out of it: the loss of a batch is the mean of the
+    losses of its examples, however they are shared out.
+
+    Args:
+        conf: the section ``loss`` of the settings.
+
+    Raises:
+        UserError: all weights are 0, or a window is too short.
+    """
+
+    def __init__(self, conf: dict):
+        super().__init__()
+        self.weights = {name: conf[name] for name in TERMS if conf[name]}
+        if not self.weights:
+            raise UserError(f"loss: every weight is 0; give one of {', '.join(TERMS)} some")
+        self.pit = conf["permutation"] == "pit"
+        self.windows = conf["stft_windows"]
+        if "stft" in self.weights and min(self.windows) < 4:
+            raise UserError(f"loss.stft_windows expects 4 samples or more, found {self.windows}")
+
+    def forward(
+        self, estimates: torch.Tensor, sources: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The loss, and its terms before they are weighted.
+
+        Args:
+            estimates, sources: (batch, source, time).
+
+        Returns:
+            loss: scalar.
+            terms: name -> scalar without gradient, of the terms whose weight is not 0.
+        """
+        if self.pit:
+            order = self.best_order(estimates, sources)
+            estimates = estimates.gather(1, order.unsqueeze(-1).expand_as(estimates))
+        values = self._terms(estimates, sources)
+        means = {name: value.mean() for name, value in values.items()}
+        total = sum(self.weights[name] * mean for name, mean in means.items())
+        return total, {name: mean.detach() for name, mean in means.items()}
+
+    @torch.no_grad()
+    def best_order(self, estimates: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
+        """Which estimate is which source, by the least loss; among equals the order given.
+
+        Args:
+            estimates, sources: (batch, source, time).
+
+        Returns:
+            (batch, source): the index of the estimate of each source.
+        """
+        # (batch, source, estimate): every estimate against every source
+        terms = self._terms(estimates.unsqueeze(1), sources.unsqueeze(2))
+        loss = sum(self.weights[name] * value for name, value in terms.items())
+        count = sources.shape[1]
+        orders = torch.tensor(list(permutations(range(count))), device=loss.device)
+        # (batch, order, source)
+        chosen = loss[:, torch.arange(count, device=loss.device), orders]
+        return orders[chosen.sum(-1).argmin(-1)]
+
+    def _terms(self, estimates, sources) -> dict[str, torch.Tensor]:
+        """Each term of weight, (batch, source) or whatever the leading axes broadcast to."""
+        estimates, sources = _exact(estimates), _exact(sources)
+        return {name: TERMS[name](estimates, sources, self.windows) for name in self.weights}
+
+
+def si_sdr(estimates: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
+    """SI-SDR in dB with the means removed (Le Roux et al. 2019, eq. 5), within +-100 dB.
+
+    Args:
+        estimates, sources: (..., time), which broadcast.
+
+    Returns:
+        (...), NaN where the source is silent (once its mean is removed).
+    """
+    values, silent = _si_sdr(_exact(estimates), _exact(sources))
+    return values.masked_fill(silent, torch.nan)
+
+
+def _si_sdr(estimates, sources):
+    """SI-SDR (...) in dB, finite everywhere, and where the source is silent."""
+    level = _energy(sources)
+    sources = sources - sources.mean(-1, keepdim=True)
+    estimates = estimates - estimates.mean(-1, keepdim=True)
+    energy = _energy(sources)
+    # rounding leaves a little of a constant, whose mean is removed
+    silent = energy <= SILENCE + LIMIT * level
+    scale = (estimates * sources).mean(-1) / energy.clamp(min=SILENCE)
+    projection = scale.unsqueeze(-1) * sources
+    wanted, error = _energy(projection), _energy(estimates - projection)
+    ratio = _decibels(wanted + LIMIT * (error + TINY)) - _decibels(error + LIMIT * wanted + TINY)
+    return ratio, silent.expand_as(ratio)
+
+
+def _neg_si_sdr(estimates, sources, windows):
+    values, silent = _si_sdr(estimates, sources)
+    return -values.masked_fill(silent, 0)
+
+
+def _neg_snr(estimates, sources, windows):
+    energy = _energy(sources)
+    error = _energy(estimates - sources)
+    wanted = energy.clamp(min=SILENCE)
+    ratio = _decibels(wanted) - _decibels(error + LIMIT * wanted)
+    return -ratio.masked_fill(energy <= SILENCE, 0)
+
+
+def _mse(estimates, sources, windows):
+    return _energy(estimates - sources)
+
+
+def _l1(estimates, sources, windows):
+    return (estimates - sources).abs().mean(-1)
+
+
+def _stft_error(estimates, sources, windows):
+    silent = _energy(sources) <= SILENCE
+    errors = []
+    for window in windows:
+        estimate, source = _magnitude(estimates, window), _magnitude(sources, window)
+        norms = [torch.linalg.vector_norm(x, dim=(-2, -1)) for x in (source - estimate, source)]
+        convergence = (norms[0] / norms[1]).masked_fill(silent, 0)
+        errors.append(convergence + (source.log() - estimate.log()).abs().mean((-2, -1)))
+    return sum(errors) / len(errors)
+
+
+TERMS = {
+    "sisdr": _neg_si_sdr,
+    "snr": _neg_snr,
+    "mse": _mse,
+    "l1": _l1,
+    "stft": _stft_error,
+}
+
+
+def _magnitude(x, window: int):
+    """STFT magnitude (..., frequency, frame), Hann window, hop a quarter, zeros around ``x``."""
+    shape = torch.hann_window(window, dtype=x.dtype, device=x.device)
+    bins = torch.stft(
+        x.flatten(0, -2), window, window // 4, window=shape, pad_mode="constant",
+        return_complex=True,
+    )  # fmt: skip
+    power = bins.real.square() + bins.imag.square()
+    return power.clamp(min=FLOOR).sqrt().unflatten(0, x.shape[:-1])
+
+
+def _energy(x):
+    return x.square().mean(-1)
+
+
+def _decibels(energy):
+    return 10 * torch.log10(energy)
+
+
+def _exact(x):
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()

@@ -1,0 +1,330 @@
+"""What a training hears: mixtures made on the fly, fixed ones to validate on, and their order.
+
+An item is ``(mix (time,), sources (2, time))``, float32 tensors of one length in all of a dataset,
+at the rate that the settings name, with ``mix == sources.sum(0)``. Nothing is clipped: samples
+are floats.
+"""
+
+import math
+import os
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from local import SOURCES
+from local.base import audio
+from local.base.errors import UserError
+from local.training.augment import Chain, pair
+from local.training.losses import SILENCE
+
+REDRAWS = 5  # times that a crop is drawn again which is too quiet
+SECOND_NOISE_DB = 10.0  # dB by which a second noise is below the first, at most
+QUIET_DB = -30.0  # dB of a crop's level over its file's: from here it is a pause
+BLOCK = 2**20  # samples read at once where a file's level is measured
+ORDER, BATCHES = (1,), (2,)  # keep the random numbers of different uses apart
+
+
+def training(manifest, conf: dict, seed: int) -> "Training":
+    """The training set of a manifest.
+
+    Args:
+        manifest: ``local.corpus.manifest.Manifest``.
+        conf: the section ``data`` of the settings.
+        seed: of everything that is drawn.
+
+    Raises:
+        UserError: a setting out of range, or no examples.
+    """
+    return Training(manifest, conf, seed)
+
+
+def validation(manifest, conf: dict) -> "Validation":
+    """The validation set of a manifest: the same crops in every epoch.
+
+    Raises:
+        UserError: no examples.
+    """
+    return Validation(manifest, conf)
+
+
+class Training(Dataset):
+    """Segments at random: remixed, or (``remix: false``) of the triplets as they are.
+
+    Remixing takes a segment of the indexed voice and one of any noise, to which ``second_noise``
+    adds another at a level of its own, applies the augmentations, sets the SNR over the segment by
+    the level of the noise, and the level of the whole. Otherwise voice and noise are of one
+    triplet and at one place, and only the augmentations are applied.
+
+    A voice crop ``QUIET_DB`` below its file's level, or silent, is drawn again from the same file,
+    up to ``REDRAWS`` times, and then taken as it is. So is a noise crop in remixing, from any
+    file: the SNR would otherwise turn up what is between two barks of a dog. Where voice or noise
+    are silent all the same, there is no SNR to set and the noise keeps its level. A file that is
+    shorter than the segment stands at a random place in zeros.
+
+    The voices are gone through in a shuffled order, again and again, in which an epoch is the
+    next ``examples_per_epoch``: all are heard once before one is heard twice. An item is a
+    function of (seed, epoch, index) alone.
+    """
+
+    def __init__(self, manifest, conf: dict, seed: int):
+        _check_examples(manifest)
+        self.manifest, self.seed, self.epoch = manifest, seed, 0
+        self.rate, self.frames = conf["sample_rate"], _frames(conf)
+        self.augment = Chain(conf["augment"], self.rate)
+        self.remix = conf["remix"]
+        self.snr_db, self.snr_from = conf["snr_db"], conf["snr_from"]
+        if self.snr_from == "range":
+            pair("data.snr_db", self.snr_db)
+        self.gain_db = pair("data.gain_db", conf["gain_db"])
+        self.second_noise = conf["second_noise"]
+        self.size = conf["examples_per_epoch"] or len(manifest)
+        # shared between loader processes, which are started anew in every epoch
+        self._levels = torch.full((len(SOURCES), len(manifest)), math.nan).double().share_memory_()
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0))
+
+    def __len__(self) -> int:
+        return self.size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Items are those of this epoch from now on."""
+        self.epoch = epoch
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if not 0 <= index < self.size:
+            raise IndexError(index)
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        row = self._row(index)
+        sources = self._remixed(row, rng) if self.remix else self._triplet(row, rng)
+        return _item(sources)
+
+    def _row(self, index: int) -> int:
+        """Which row of the manifest is the item's voice."""
+        cycle, place = divmod(self.epoch * self.size + index, len(self.manifest))
+        if self._order[0] != cycle:
+            self._order = (
+                cycle,
+                _generator(self.seed, cycle, ORDER).permutation(len(self.manifest)),
+            )
+        return int(self._order[1][place])
+
+    def _remixed(self, row: int, rng: np.random.Generator) -> np.ndarray:
+        """Voice and noise (2, frames), drawn apart and mixed anew."""
+        size = self.augment.reach(self.frames)
+        rows = {"voice": lambda: row, "noise": lambda: int(rng.integers(len(self.manifest)))}
+        crops = []
+        for source in SOURCES:
+            i, _, crop = self._draw(rows[source], source, size, rng)
+            crops.append(_place(self._fit(crop, i, size), size, rng))
+        if self.second_noise and rng.random() < self.second_noise:
+            i, _, crop = self._draw(rows["noise"], "noise", size, rng)
+            both = np.stack([crops[-1], _place(self._fit(crop, i, size), size, rng)])
+            crops[-1] = set_snr(both, rng.uniform(0, SECOND_NOISE_DB)).sum(0)
+        sources = self.augment(np.stack(crops), rng)
+        sources = set_snr(sources, self._draw_snr(rng))
+        return sources * np.float32(10 ** (rng.uniform(*self.gain_db) / 20))
+
+    def _triplet(self, row: int, rng: np.random.Generator) -> np.ndarray:
+        """Voice and noise (2, frames) of one example, at the same place."""
+        size = self.augment.reach(self.frames)
+        _, start, voice = self._draw(lambda: row, "voice", size, rng)
+        noise = _read(self.manifest, row, "noise", start, len(voice))
+        sources = self._fit(np.stack([voice, noise]), row, size)
+        return self.augment(_place(sources, size, rng), rng)
+
+    def _draw(
+        self, row: Callable[[], int], source: str, size: int, rng: np.random.Generator
+    ) -> tuple[int, int, np.ndarray]:
+        """A crop of one source, at its file's rate, for ``size`` samples at ours.
+
+        Returns:
+            its row, its start in the file, and its samples (time,).
+        """
+        for _ in range(1 + REDRAWS):
+            i = row()
+            about = self.manifest.row(i)
+            span = _span(size, about.sample_rate, self.rate)
+            rest = max(0, about.num_samples - span)
+            start = int(rng.integers(rest, endpoint=True))
+            crop = _read(self.manifest, i, source, start, span)
+            level = _mean_square(crop)
+            usual = self._level(i, source) if rest else level
+            if level > max(SILENCE, usual * 10 ** (QUIET_DB / 10)):
+                break
+        return i, start, crop
+
+    def _fit(self, crop: np.ndarray, i: int, size: int) -> np.ndarray:
+        """A crop (..., time) at our rate, at most ``size`` long."""
+        return audio.resample(crop, self.manifest.row(i).sample_rate, self.rate)[..., :size]
+
+    def _level(self, i: int, source: str) -> float:
+        """Mean square of a whole file, measured once."""
+        levels = self._levels[SOURCES.index(source)]
+        if levels[i].isnan():
+            length = self.manifest.row(i).num_samples
+            parts = [
+                _read(self.manifest, i, source, start, BLOCK) for start in range(0, length, BLOCK)
+            ]
+            levels[i] = sum(_mean_square(part) * len(part) for part in parts) / length
+        return float(levels[i])
+
+    def _draw_snr(self, rng: np.random.Generator) -> float:
+        if self.snr_from == "list":
+            return float(rng.choice(self.snr_db))
+        return rng.uniform(*self.snr_db)
+
+
+class Validation(Dataset):
+    """The triplets as they are, in segments that cover every file; nothing is drawn or dropped.
+
+    A file longer than a segment gives as few segments as cover it, one behind the other; the last
+    one ends with the file and so overlaps the one before. A shorter file is followed by zeros.
+    """
+
+    def __init__(self, manifest, conf: dict):
+        _check_examples(manifest)
+        self.manifest = manifest
+        self.rate, self.frames = conf["sample_rate"], _frames(conf)
+        self.places: list[tuple[int, int]] = []
+        for i in range(len(manifest)):
+            row = manifest.row(i)
+            span = _span(self.frames, row.sample_rate, self.rate)
+            last = max(0, row.num_samples - span)
+            self.places += [(i, start) for start in (*range(0, last, span), last)]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        i, start = self.places[index]
+        rate = self.manifest.row(i).sample_rate
+        crop = self.manifest.sources(i, start, _span(self.frames, rate, self.rate))
+        crop = audio.resample(crop, rate, self.rate)[:, : self.frames]
+        return _item(_place(crop, self.frames))
+
+
+class BatchIndices:
+    """Batches of indices: the same global ones, however many processes share them.
+
+    In training (``shuffle``) the indices are in another order in every epoch, and a last batch
+    that is not full is left out: equal shares are what makes the mean of the ranks' gradients the
+    gradient of the batch. Otherwise every index comes, in order, in one batch of one rank; a last
+    batch too small for every rank to have some of it is joined to the one before, so that all
+    ranks have as many batches.
+
+    Args:
+        size: number of items.
+        batch_size: items per batch, over all ranks.
+        seed: of the order.
+        shuffle: for training.
+        rank, world: which process this is, of how many.
+
+    Raises:
+        UserError: a batch cannot be shared out evenly, or there are too few items for one.
+    """
+
+    def __init__(
+        self, size: int, batch_size: int, seed: int, shuffle: bool, rank: int = 0, world: int = 1
+    ):
+        if batch_size % world:
+            raise UserError(
+                f"data.batch_size {batch_size} does not divide evenly between {world} processes"
+            )
+        if shuffle and size < batch_size:
+            raise UserError(
+                f"data.batch_size expects at most the {size} examples of an epoch, found"
+                f" {batch_size}; make it smaller, or set data.examples_per_epoch"
+            )
+        if size < world:
+            raise UserError(f"{size} examples are too few to validate on with {world} processes")
+        self.size, self.batch_size, self.seed, self.shuffle = size, batch_size, seed, shuffle
+        self.rank, self.world, self.epoch, self.first = rank, world, 0, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Batches are those of this epoch, from its beginning if it is another one."""
+        if epoch != self.epoch:
+            self.epoch, self.first = epoch, 0
+
+    def start(self, batch: int) -> None:
+        """Leave out what a training that continues inside this epoch has seen."""
+        self.first = batch
+
+    def __len__(self) -> int:
+        """Batches in an epoch, also those left out by ``start``."""
+        return len(self._edges())
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = np.arange(self.size)
+        if self.shuffle:
+            order = _generator(self.seed, self.epoch, BATCHES).permutation(self.size)
+        for low, high in self._edges()[self.first :]:
+            yield order[low:high][self.rank :: self.world].tolist()
+
+    def _edges(self) -> list[tuple[int, int]]:
+        """First index and end of each global batch."""
+        full, rest = divmod(self.size, self.batch_size)
+        ends = [self.batch_size * (i + 1) for i in range(full)]
+        if rest and not self.shuffle:
+            if rest < self.world:
+                ends.pop()
+            ends.append(self.size)
+        return list(zip([0, *ends[:-1]], ends, strict=True))
+
+
+def set_snr(sources: np.ndarray, snr_db: float) -> np.ndarray:
+    """Two signals (2, time) with the second ``snr_db`` below the first, if neither is silent."""
+    voice, noise = (_mean_square(x) for x in sources)
+    if min(voice, noise) > SILENCE:
+        gain = math.sqrt(voice / noise) / 10 ** (snr_db / 20)
+        sources = np.stack([sources[0], sources[1] * np.float32(gain)])
+    return sources
+
+
+def _item(sources: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    sources = torch.from_numpy(np.ascontiguousarray(sources, dtype=np.float32))
+    return sources.sum(0), sources
+
+
+def _read(manifest, i: int, source: str, start: int, frames: int) -> np.ndarray:
+    """A part of one source as it is in its mixture, float32 (time,), at the file's rate."""
+    row = manifest.row(i)
+    path = os.path.join(manifest.root, getattr(row, source))
+    samples, rate = audio.read(path, start, frames, manifest.channel)
+    expected = min(frames, row.num_samples - start)
+    if (len(samples), rate) != (expected, row.sample_rate):
+        raise UserError(
+            f"{path}: expected {expected} samples at {row.sample_rate} Hz from sample {start},"
+            f" found {len(samples)} at {rate} Hz; it has changed, run stage 0 again"
+        )
+    return samples * np.float32(getattr(row, f"{source}_gain"))
+
+
+def _place(x: np.ndarray, size: int, rng: np.random.Generator | None = None) -> np.ndarray:
+    """``x`` (..., time) in ``size`` samples of zeros: at a random place, or without rng first."""
+    rest = size - x.shape[-1]
+    before = int(rng.integers(rest, endpoint=True)) if rng and rest else 0
+    return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(before, rest - before)])
+
+
+def _span(frames: int, rate_from: int, rate_to: int) -> int:
+    """Samples at ``rate_from`` that last as long as ``frames`` at ``rate_to``, or just longer."""
+    return -(-frames * rate_from // rate_to)
+
+
+def _frames(conf: dict) -> int:
+    """The segment in samples."""
+    return max(1, round(conf["segment"] * conf["sample_rate"]))
+
+
+def _mean_square(x: np.ndarray) -> float:
+    return float(np.mean(np.square(x, dtype=np.float64)))
+
+
+def _generator(seed: int, number: int, use: tuple[int, ...]) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence([seed, number], spawn_key=use))
+
+
+def _check_examples(manifest) -> None:
+    if not len(manifest):
+        raise UserError(f"{manifest.path}: no examples; stage 0 makes it (--stage 0 --data DIR)")

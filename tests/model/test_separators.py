@@ -1,0 +1,578 @@
+"""Separators: built, made consistent, padded, saved, loaded, applied; and every refusal."""
+
+import io
+import pickle
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import toy_recipes
+from asteroid.models import BaseModel, ConvTasNet
+from torch import nn
+
+from local import SOURCES
+from local.base import audio, config
+from local.base.errors import UserError
+from local.model import checkpoint, separators
+
+NARROW = {
+    "n_blocks": 2, "n_repeats": 1, "bn_chan": 4, "hid_chan": 8, "skip_chan": 4, "n_filters": 16,
+}  # fmt: skip
+
+CONVOLUTION = '''\
+"""One convolution and a linear layer, to count operations of."""
+
+import torch
+from asteroid.models import BaseModel
+
+
+class Toy(BaseModel):
+    def __init__(self, n_src, gain=0.5, sample_rate=8000):
+        super().__init__(sample_rate=sample_rate)
+        self.arguments = {"n_src": n_src, "gain": gain, "sample_rate": sample_rate}
+        self.conv = torch.nn.Conv1d(1, 6, 4, stride=2)
+        self.lstm = torch.nn.LSTM(6, 5, batch_first=True)
+        self.linear = torch.nn.Linear(5, n_src * 2)
+
+    def forward(self, mix):
+        """(batch, time) -> (batch, source, time)."""
+        frames = self.lstm(self.conv(mix.unsqueeze(1)).transpose(1, 2))[0]
+        out = self.linear(frames).reshape(len(mix), -1, self.arguments["n_src"], 2)
+        out = out.transpose(1, 2).flatten(2)
+        return torch.nn.functional.pad(out, (0, mix.shape[-1] - out.shape[-1]))
+
+    def get_model_args(self):
+        return self.arguments
+'''
+
+
+@pytest.fixture(scope="module")
+def narrow():
+    """A Conv-TasNet of a few channels."""
+    return separators.build("convtasnet", "tiny", **NARROW)
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """Makes the recipe ``toy`` of a source text, and builds it."""
+
+    def make(source=toy_recipes.PLAIN, **changes):
+        toy_recipes.make_recipe(tmp_path, "toy", source, changes)
+        toy_recipes.use_root(monkeypatch, tmp_path)
+        return separators.build("toy")
+
+    return make
+
+
+def noise(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+# ---------------------------------------------------------------- mixture consistency
+
+
+@pytest.mark.parametrize("way", ["project", "difference"])
+def test_consistent_estimates_sum_to_the_mixture(way):
+    mix, estimates = noise(3, 50), noise(3, 2, 50, seed=1)
+    out = separators.make_consistent(mix, estimates, way)
+    torch.testing.assert_close(out.sum(1), mix)
+    torch.testing.assert_close(separators.make_consistent(mix, out, way), out)
+
+
+def test_projection_shares_the_residual_evenly():
+    mix, estimates = noise(3, 50), noise(3, 2, 50, seed=1)
+    out = separators.make_consistent(mix, estimates, "project")
+    residual = mix - estimates.sum(1)
+    torch.testing.assert_close(out - estimates, (residual / 2).unsqueeze(1).expand(-1, 2, -1))
+
+
+def test_difference_keeps_the_voice():
+    mix, estimates = noise(3, 50), noise(3, 2, 50, seed=1)
+    out = separators.make_consistent(mix, estimates, "difference")
+    assert torch.equal(out[:, 0], estimates[:, 0])
+    assert torch.equal(out[:, 1], mix - estimates[:, 0])
+
+
+def test_none_keeps_everything():
+    estimates = noise(3, 2, 50)
+    assert separators.make_consistent(noise(3, 50), estimates, "none") is estimates
+
+
+@pytest.mark.parametrize(
+    ("way", "jacobian"),
+    [
+        ("none", [[1, 0], [0, 1]]),
+        ("project", [[0.5, -0.5], [-0.5, 0.5]]),
+        ("difference", [[1, 0], [-1, 0]]),
+    ],
+)
+def test_gradients_go_through(way, jacobian):
+    def outputs(estimates):
+        return separators.make_consistent(
+            torch.ones(1, 1), estimates.reshape(1, 2, 1), way
+        ).flatten()
+
+    found = torch.autograd.functional.jacobian(outputs, torch.tensor([0.3, 0.9]))
+    torch.testing.assert_close(found, torch.tensor(jacobian, dtype=torch.float32))
+
+
+def test_a_separator_applies_the_way_of_its_settings():
+    conf = config.read("convtasnet", "tiny", {f"model.{k}": v for k, v in NARROW.items()})
+    mix = noise(2, 999)
+    raw = separators.construct(conf | {"mixture_consistency": "none"}, "convtasnet").eval()
+    for way in ("none", "project", "difference"):
+        separator = separators.construct(conf | {"mixture_consistency": way}, "convtasnet").eval()
+        with torch.no_grad():
+            expected = separators.make_consistent(mix, raw.network(mix), way)
+            torch.testing.assert_close(separator(mix), expected)
+
+
+# ---------------------------------------------------------------- order of sources
+
+
+def test_outputs_are_put_in_order(narrow):
+    mix = noise(1, 500)
+    turned = separators.Separator(narrow.network, "convtasnet", 16000, "none", SOURCES[::-1])
+    with torch.no_grad():
+        raw = narrow.network(mix)
+        assert torch.equal(turned.eval()(mix), raw[:, [1, 0]])
+
+
+def test_order_comes_before_consistency(narrow):
+    mix = noise(1, 500)
+    turned = separators.Separator(narrow.network, "convtasnet", 16000, "difference", SOURCES[::-1])
+    with torch.no_grad():
+        raw, out = narrow.network(mix), turned.eval()(mix)
+    assert torch.equal(out[:, 0], raw[:, 1])
+    assert torch.equal(out[:, 1], mix - raw[:, 1])
+
+
+# ---------------------------------------------------------------- short inputs
+
+
+@pytest.mark.parametrize(("kernel", "minimum"), [(16, 16), (17, 32), (32, 32), (33, 64)])
+def test_minimum_length_is_the_next_power_of_two(kernel, minimum):
+    separator = separators.build("convtasnet", "tiny", **NARROW, kernel_size=kernel)
+    assert separator.minimum_length() == minimum
+
+
+def test_short_inputs_are_padded_and_trimmed(narrow):
+    mix = noise(2, 5)
+    padded = nn.functional.pad(mix, (0, narrow.minimum_length() - 5))
+    with torch.no_grad():
+        expected = separators.make_consistent(mix, narrow.network(padded)[..., :5], "project")
+        torch.testing.assert_close(narrow(mix), expected)
+
+
+def test_finding_the_minimum_leaves_training_as_it_was():
+    separator = separators.build("convtasnet", "tiny", **NARROW).train()
+    before = torch.random.get_rng_state()
+    separator(noise(2, 3)).square().sum().backward()
+    assert separator.network.training
+    assert torch.equal(torch.random.get_rng_state(), before)
+    gradients = [p.grad for p in separator.network.decoder.parameters()]
+    assert all(g is not None and g.isfinite().all() for g in gradients)
+
+
+def test_a_network_that_fails_at_any_length_says_why(narrow, monkeypatch):
+    def fail(mix):
+        raise RuntimeError("out of paint")
+
+    separator = separators.Separator(narrow.network, "convtasnet", 100)
+    monkeypatch.setattr(separator.network, "forward", fail)
+    with pytest.raises(RuntimeError, match="out of paint"):
+        separator(noise(1, 3))
+
+
+# ---------------------------------------------------------------- building
+
+
+def test_build_is_seeded_and_leaves_the_generator_alone():
+    before = torch.random.get_rng_state()
+    first, second = (separators.build("convtasnet", "tiny", **NARROW) for _ in range(2))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.testing.assert_close(first.state_dict(), second.state_dict(), rtol=0, atol=0)
+    assert not first.training
+    conf = config.read("convtasnet", "tiny", {f"model.{k}": v for k, v in NARROW.items()})
+    other = separators.construct(conf | {"seed": 1}, "convtasnet")
+    weights = [s.network.decoder.filterbank.filters() for s in (first, other)]
+    assert not torch.equal(*weights)
+
+
+@pytest.mark.parametrize("name", ["free", "stft", "param_sinc", "analytic_free"])
+def test_the_filterbank_is_one_edit(name):
+    separator = separators.build("convtasnet", "tiny", **NARROW | {"n_filters": 32}, fb_name=name)
+    assert separator(noise(1, 1001)).shape == (1, 2, 1001)
+
+
+def test_filterbank_arguments_reach_the_filterbank():
+    bank = {"min_low_hz": 30.0, "min_band_hz": None}
+    separator = separators.build(
+        "convtasnet", "tiny", **NARROW, fb_name="param_sinc", filterbank=bank
+    )
+    filterbank = separator.network.encoder.filterbank
+    assert (filterbank.min_low_hz, filterbank.min_band_hz) == (30, 50)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "parts"),
+    [
+        ({"causal": True}, ["causal", "cLN"]),
+        ({"filterbank": {"min_low_hz": 30.0}}, ["min_low_hz", "free"]),
+        ({"fb_name": "stft", "n_filters": 16}, ["n_filters >= kernel_size"]),
+        ({"fb_name": "stft", "n_filters": 33}, ["even"]),
+        ({"conv_kernel_size": 2}, ["convtasnet refuses"]),  # an odd one keeps the length
+        ({"kernel_size": 20000}, ["convtasnet refuses", "20000"]),
+        ({"n_filtres": 4}, ["model.n_filtres", "'model.n_filters'"]),
+        ({"filterbank": {"min_low": 1.0}}, ["'model.filterbank.min_low_hz'"]),
+        ({"n_filters": "many"}, ["model.n_filters", "whole number"]),
+        ({"norm_type": "BN"}, ["one of", "bN"]),
+    ],
+)
+def test_settings_that_do_not_go_together_are_one_line(overrides, parts):
+    with pytest.raises(UserError) as caught:
+        separators.build("convtasnet", "tiny", **NARROW | overrides)
+    line = str(caught.value)
+    assert "\n" not in line
+    for part in parts:
+        assert part in line
+
+
+def test_a_dropout_without_effect_is_refused():
+    with pytest.raises(UserError, match="dropout"):
+        separators.build("dprnn", "tiny", dropout=0.5)
+
+
+# ---------------------------------------------------------------- recipes with a model.py
+
+
+def test_a_recipes_own_class(toy):
+    separator = toy()
+    assert type(separator.network).__name__ == "Toy"
+    assert separator.sample_rate == separator.network.sample_rate == 16000
+    mix = noise(2, 100)
+    torch.testing.assert_close(separator(mix), torch.stack([mix / 2] * 2, 1))
+
+
+def test_a_class_that_is_not_there(toy, tmp_path):
+    toy()
+    conf = tmp_path / "recipes" / "toy" / "conf.yml"
+    conf.write_text(conf.read_text().replace("class: Toy  # [Toy]", "class: torch  # [torch]"))
+    with pytest.raises(UserError, match="no model 'torch'"):
+        separators.build("toy")
+
+
+def test_a_package_that_only_one_recipe_needs(toy):
+    with pytest.raises(UserError, match=r"'not_a_package': ./run.sh --model toy"):
+        toy("import not_a_package\n" + toy_recipes.PLAIN)
+    assert "recipes.toy.model" not in sys.modules
+
+
+def test_a_package_that_does_not_load_here(toy):
+    with pytest.raises(UserError, match=r"toy: a package that it needs fails here: .*nowhere\.so"):
+        toy('import ctypes\n\nctypes.CDLL("nowhere.so")\n' + toy_recipes.PLAIN)
+    assert "recipes.toy.model" not in sys.modules
+
+
+def test_an_oracle_is_given_the_references(toy):
+    oracle = toy(toy_recipes.ORACLE, **{"data.sample_rate": 8000})
+    assert oracle.needs_sources
+    sources = noise(1, 2, 4001)
+    mix = sources.sum(1)
+    torch.testing.assert_close(oracle(mix, sources), sources)
+    assert oracle(mix[:, :1], sources[..., :1]).shape == (1, 2, 1)
+    with pytest.raises(UserError, match="oracle"):
+        oracle(mix)
+    with pytest.raises(UserError, match="oracle"):
+        separators.separate(oracle, mix[0].numpy(), 8000)
+    out = separators.separate(oracle, mix[0].numpy(), 8000, sources[0].numpy())
+    np.testing.assert_allclose(out, sources[0], atol=1e-6)
+    assert separators.separate(oracle, mix[0].numpy(), 16000, sources[0].numpy()).shape == (2, 4001)
+
+
+def test_fitted_buffers_are_saved(toy, tmp_path):
+    separator = toy(toy_recipes.FIT)
+    assert separators.count_parameters(separator) == 0
+    separator.network.fit([(torch.full((2, 50), level), None) for level in (1.0, 3.0)])
+    checkpoint.save(tmp_path / "toy.pth", separator, {})
+    loaded = separators.load(tmp_path / "toy.pth")
+    assert float(loaded.network.loudness) == 2.0
+    assert int(loaded.network.batches) == 2
+
+
+# ---------------------------------------------------------------- whole recordings
+
+
+@pytest.mark.parametrize("length", [1, 2, 441, 44101])
+def test_another_rate_keeps_the_length(length):
+    separator = separators.build("convtasnet", "tiny", **NARROW)
+    separator.sample_rate = 8000
+    out = separators.separate(separator, np.ones(length), 44100)
+    assert out.shape == (2, length)
+    assert out.dtype == np.float32
+    assert np.isfinite(out).all()
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 16000, 11025])
+def test_resampling_there_and_back(toy, rate):
+    halves = toy(**{"data.sample_rate": 8000, "mixture_consistency": "none"})
+    time = np.arange(rate + 1) / rate
+    mix = np.sin(2 * np.pi * 1000 * time + 1)
+    out = separators.separate(halves, mix, rate)
+    middle = slice(rate // 10, -rate // 10)
+    for estimate in out:
+        np.testing.assert_allclose(estimate[middle], mix[middle] / 2, atol=2e-3)
+
+
+def test_estimates_are_not_rescaled_and_the_input_is_not_touched(toy):
+    halves = toy(**{"mixture_consistency": "none"})
+    mix = np.linspace(-1e4, 1e4, 999)[::-1]
+    kept = mix.copy()
+    out = separators.separate(halves, mix, 16000)
+    np.testing.assert_allclose(out, np.stack([mix / 2] * 2), rtol=1e-6)
+    np.testing.assert_array_equal(mix, kept)
+
+
+def test_silence_stays_silent(narrow):
+    assert not separators.separate(narrow, np.zeros(777, np.float32), 16000).any()
+
+
+# ---------------------------------------------------------------- checkpoints
+
+
+@pytest.fixture
+def saved(narrow, tmp_path):
+    """The path of a checkpoint of ``narrow``."""
+    path = tmp_path / "best_model.pth"
+    checkpoint.save(path, narrow, {"seed": 3, "provenance": {"commit": "abc"}})
+    return path
+
+
+def test_round_trip(narrow, saved):
+    loaded = separators.load(saved)
+    mix = noise(2, 1001)
+    with torch.no_grad():
+        assert torch.equal(loaded(mix), narrow(mix))
+    assert not loaded.training
+    assert loaded.recipe == "convtasnet"
+    assert loaded.sample_rate == 16000
+    assert loaded.consistency == "project"
+    assert loaded.order == SOURCES
+    assert loaded.infos == {"seed": 3, "provenance": {"commit": "abc"}}
+
+
+def test_the_order_is_stored(narrow, tmp_path):
+    turned = separators.Separator(narrow.network, "convtasnet", 16000, "none", SOURCES[::-1]).eval()
+    checkpoint.save(tmp_path / "m.pth", turned, {})
+    mix = noise(1, 300)
+    with torch.no_grad():
+        assert torch.equal(separators.load(tmp_path / "m.pth")(mix), turned(mix))
+
+
+def test_layout_is_that_of_the_contracts(saved):
+    package = torch.load(saved, weights_only=True)
+    assert set(package) == {"model_name", "model_args", "state_dict", "infos", "winnow"}
+    assert package["model_name"] == "ConvTasNet"
+    assert package["winnow"] == {
+        "format": 1, "recipe": "convtasnet", "sample_rate": 16000, "sources": list(SOURCES),
+        "mixture_consistency": "project", "provenance": {"commit": "abc"},
+    }  # fmt: skip
+
+
+def test_infos_become_plain_types(narrow, tmp_path):
+    infos = {
+        "a": np.float64(1.5), "b": (np.int64(2), None), "c": tmp_path, 3: torch.tensor(4),
+        "version": torch.__version__, "d": {"e": np.bool_(True)},
+    }  # fmt: skip
+    checkpoint.save(tmp_path / "m.pth", narrow, infos)
+    found = checkpoint.read(tmp_path / "m.pth")["infos"]
+    assert found == {
+        "a": 1.5, "b": [2, None], "c": str(tmp_path), "3": 4, "version": str(torch.__version__),
+        "d": {"e": True},
+    }  # fmt: skip
+    assert type(found["a"]) is float
+    assert type(found["version"]) is str
+
+
+def test_a_failed_save_leaves_the_old_file(narrow, saved, monkeypatch):
+    before = saved.read_bytes()
+
+    def fail(package, path):
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        checkpoint.save(saved, narrow, {})
+    assert saved.read_bytes() == before
+    assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+
+
+class Trap:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def zipped(text: str) -> bytes:
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w") as archive:
+        archive.writestr("x", text)
+    return memory.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"hello\nworld", b"\0" * 100, b"(]", zipped("x"), pickle.dumps({"a": 1}, protocol=2),
+        pickle.dumps(complex(1, 2), protocol=2),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_checkpoint(tmp_path, data):
+    path = tmp_path / "m.pth"
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="not a model file of winnow") as caught:
+        separators.load(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("part", [0.01, 0.5, 0.99])
+def test_a_truncated_checkpoint(saved, part):
+    data = saved.read_bytes()
+    saved.write_bytes(data[: int(part * len(data))])
+    with pytest.raises(UserError, match="not a model file of winnow"):
+        separators.load(saved)
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(UserError, match="stage 1 makes it"):
+        separators.load(tmp_path / "best_model.pth")
+
+
+def test_a_pickled_class_is_not_executed(saved, tmp_path):
+    package = torch.load(saved, weights_only=True)
+    package["infos"]["trap"] = Trap(tmp_path / "executed")
+    for write in (torch.save, lambda p, path: path.write_bytes(pickle.dumps(p, protocol=2))):
+        write(package, saved)
+        with pytest.raises(UserError, match="not a model file of winnow"):
+            separators.load(saved)
+    assert not (tmp_path / "executed").exists()
+
+
+def change(tree: dict, key: str, value) -> None:
+    """Set, or with ``...`` delete, a dotted key."""
+    *sections, name = key.split(".")
+    for section in sections:
+        tree = tree[section]
+    if value is ...:
+        del tree[name]
+    else:
+        tree[name] = value
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "parts"),
+    [
+        ("model_name", ..., ["'model_name'"]),
+        ("model_args", [1], ["'model_args'"]),
+        ("state_dict", ..., ["'state_dict'"]),
+        ("infos", 3, ["'infos'"]),
+        ("winnow", ..., ["'winnow'"]),
+        ("winnow.recipe", ..., ["'recipe'"]),
+        ("winnow.sample_rate", "x", ["'sample_rate'"]),
+        ("winnow.provenance", ..., ["'provenance'"]),
+        ("winnow.format", ..., ["expected format 1", "None"]),
+        ("winnow.format", 2, ["expected format 1", "2"]),
+        ("winnow.format", True, ["expected format 1", "True"]),
+        ("winnow.sources", ["voice", "music"], ["'noise'", "'music'"]),
+        ("winnow.mixture_consistency", "sum", ["mixture_consistency", "'sum'"]),
+        ("winnow.recipe", "convtasnte", ["unknown model", "'convtasnet'"]),
+        ("winnow.recipe", "../recipes/convtasnet", ["unknown model"]),
+        ("winnow.recipe", "dprnn", ["class expects one of DPRNNTasNet", "'ConvTasNet'"]),
+        ("model_name", "os.system", ["class expects one of ConvTasNet", "'os.system'"]),
+        ("model_args.n_blocks", 3, ["recipes/convtasnet"]),
+        ("model_args.norm_type", "zLN", ["recipes/convtasnet", "zLN"]),
+        ("state_dict.extra", 3, ["'extra'"]),
+        ("state_dict.extra", torch.zeros(2), ["recipes/convtasnet", "extra"]),
+    ],
+)
+def test_a_checkpoint_with_a_fault(saved, key, value, parts):
+    package = torch.load(saved, weights_only=True)
+    change(package, key, value)
+    torch.save(package, saved)
+    with pytest.raises(UserError) as caught:
+        separators.load(saved)
+    line = str(caught.value)
+    assert line.startswith(f"{saved}: ")
+    assert "\n" not in line
+    for part in parts:
+        assert part in line
+
+
+def test_a_missing_weight(saved):
+    package = torch.load(saved, weights_only=True)
+    del package["state_dict"]["decoder.filterbank._filters"]
+    torch.save(package, saved)
+    with pytest.raises(UserError, match=r"decoder\.filterbank\._filters"):
+        separators.load(saved)
+
+
+# ---------------------------------------------------------------- Asteroid's own programs
+
+
+def test_stock_asteroid_loads_the_checkpoint(narrow, saved):
+    stock = BaseModel.from_pretrained(str(saved)).eval()
+    assert type(stock) is ConvTasNet
+    mix = noise(1, 1600)
+    with torch.no_grad():
+        torch.testing.assert_close(stock(mix), narrow.network(mix), rtol=0, atol=1e-6)
+
+
+def test_asteroid_infer_separates_a_file(narrow, saved, tmp_path):
+    from asteroid.scripts import asteroid_cli
+
+    mix = 0.1 * noise(1600).numpy()
+    soundfile.write(tmp_path / "a.wav", mix, 16000, subtype="FLOAT")
+    out = tmp_path / "out"
+    out.mkdir()
+    asteroid_cli.infer([str(saved), "--files", str(tmp_path / "a.wav"), "-o", str(out)])
+    with torch.no_grad():
+        expected = narrow.network(torch.as_tensor(mix).unsqueeze(0))[0]
+    for i in range(2):
+        estimate, rate = audio.read(out / f"a_est{i + 1}.wav")
+        assert rate == 16000
+        # it rescales its outputs: the same up to a factor
+        assert np.corrcoef(estimate, expected[i])[0, 1] > 0.9999
+
+
+# ---------------------------------------------------------------- operations
+
+
+def test_the_network_equals_asteroids_and_keeps_its_names(narrow):
+    stock = ConvTasNet(**narrow.network.get_model_args()).eval()
+    assert list(stock.state_dict()) == list(narrow.network.state_dict())
+    stock.load_state_dict(narrow.network.state_dict())
+    mix = noise(2, 16001)
+    with torch.no_grad():
+        torch.testing.assert_close(narrow.network(mix), stock(mix), rtol=0, atol=1e-6)
+
+
+def test_parameters_and_operations_are_counted(toy):
+    rate = 30
+    separator = toy(CONVOLUTION, **{"data.sample_rate": rate})
+    assert separators.count_parameters(separator) == (6 * 4 + 6) + 4 * 5 * (6 + 5 + 2) + (5 * 4 + 4)
+    frames = (separators.MACS_SECONDS * rate - 4) // 2 + 1
+    per_frame = 6 * 4 + 4 * 5 * (6 + 5) + 5 * 4
+    assert separators.count_macs(separator) == frames * per_frame // separators.MACS_SECONDS
+
+
+def test_operations_that_cannot_be_counted(toy):
+    assert separators.count_macs(toy()) is None

@@ -1,0 +1,83 @@
+"""The state of a training that is damaged: a line that says what to do, and nothing is lost."""
+
+import sys
+
+import pytest
+import torch
+import toy_recipes
+import triplet_trees
+
+from local import train
+from local.base.errors import UserError
+
+RATE = 8000
+SMALL = {
+    "data.sample_rate": RATE, "data.segment": 0.25, "data.batch_size": 2, "data.num_workers": 0,
+    "trainer.accelerator": "cpu", "trainer.max_epochs": 1, "log.every_n_steps": 1,
+}  # fmt: skip
+
+
+@pytest.fixture
+def begun(tmp_path, monkeypatch):
+    """A training of one epoch, and a function that goes on to the second."""
+    monkeypatch.chdir(tmp_path)
+    tree = triplet_trees.make_tree(tmp_path / "tree", {"train": 4, "valid": 2}, rate=RATE)
+    triplet_trees.prepare(tree, "d", ("train", "valid"), RATE)
+    toy_recipes.make_recipe(tmp_path, "toy", toy_recipes.PLAIN)
+    toy_recipes.use_root(monkeypatch, tmp_path)
+
+    def go_on(epochs=2, *more):
+        changes = SMALL | {"trainer.max_epochs": epochs}
+        settings = [f"--{key}={value}" for key, value in changes.items()]
+        monkeypatch.setattr(sys, "argv", ["train.py", "--model=toy", "--name=d", *settings, *more])
+        train.main()
+
+    go_on(1)
+    return tmp_path / "exp" / "d" / "toy" / train.LAST, go_on
+
+
+def without(key):
+    def change(path):
+        state = torch.load(path, weights_only=True)
+        del state[key]
+        torch.save(state, path)
+
+    return change
+
+
+def half(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def another_network(path):
+    state = torch.load(path, weights_only=True)
+    state["state_dict"] = {key: torch.zeros(7) for key in state["state_dict"]}
+    torch.save(state, path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda path: path.write_bytes(b""), "damaged"),
+        (half, "damaged"),
+        (lambda path: path.write_text("not a checkpoint"), "damaged"),
+        (lambda path: torch.save([1], path), "not the state of a training"),
+        (lambda path: torch.save({}, path), "not the state of a training"),
+        (without("winnow"), "not the state of a training"),
+        (without("loops"), "not the state of a training"),
+        (another_network, "of another network"),
+    ],
+    ids=["empty", "cut", "text", "list", "nothing", "winnow", "loops", "network"],
+)
+def test_a_damaged_state_is_named_and_kept(begun, change, words):
+    path, go_on = begun
+    change(path)
+    damaged = path.read_bytes()
+    with pytest.raises(UserError) as caught:
+        go_on()
+    assert f"last.ckpt: {words}" in str(caught.value)
+    assert "no earlier one" in str(caught.value)
+    assert "--restart" in str(caught.value)
+    assert path.read_bytes() == damaged
+    go_on(2, "--restart")
+    assert torch.load(path, weights_only=True)["epoch"] == 1
