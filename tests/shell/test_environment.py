@@ -297,7 +297,8 @@ def test_every_requirement_is_pinned_exactly_and_in_one_place():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     lists = [setup["options"]["install_requires"], *setup["options.extras_require"].values()]
-    lines = "\n".join([*lists, (ROOT / "local" / "shell" / "constraints.txt").read_text()]).splitlines()
+    constraints = (ROOT / "local" / "shell" / "constraints.txt").read_text()
+    lines = "\n".join([*lists, constraints]).splitlines()
     pins = [line for line in lines if line and not line.startswith("#")]
     assert [pin for pin in pins if not re.fullmatch(r"[\w.-]+==[\w.]+", pin)] == []
     names = [re.sub(r"[-_.]+", "-", pin.partition("==")[0]).lower() for pin in pins]
