@@ -5,11 +5,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from local.blocks import masks
-from local.blocks.clusters import k_means, nearest, one_hot
 from local.blocks.on_stft import SpectrogramSeparator, level
 
 FLOOR = 1e-4  # magnitude under the logarithm, in units of the mixture's level: -80 dB
 FOLLOWING = 0.05  # share by which a batch moves the centroids in training
+PULL = 0.1  # of the centre that a cluster starts from, as a share of the weight of all points
 
 
 class DeepClustering(SpectrogramSeparator):
@@ -170,3 +170,49 @@ class DeepClustering(SpectrogramSeparator):
 def _squares(matrices):
     """(batch, row, column) -> sums of squares (batch,)."""
     return matrices.square().sum((1, 2))
+
+
+def k_means(
+    points: torch.Tensor, weights: torch.Tensor, centres: torch.Tensor, rounds: int = 10
+) -> torch.Tensor:
+    """Move centres to their points (Lloyd 1982, "Least squares quantization in PCM").
+
+    Every cluster keeps the meaning of the centre that it starts from, and that centre counts as
+    one more member of it, of ``PULL`` times the weight of all points. Otherwise, where all points
+    are of one kind, the second cluster would take half of them.
+
+    Args:
+        points: (batch, point, dimension).
+        weights: (batch, point), 0 or more; points of weight 0 do not count.
+        centres: (cluster, dimension), where to start.
+        rounds: times that points are assigned anew.
+
+    Returns:
+        (batch, cluster, dimension).
+    """
+    known = centres.expand(len(points), -1, -1)
+    pull = PULL * weights.sum(1)[:, None, None] + torch.finfo(points.dtype).eps
+    centres = known
+    for _ in range(rounds):
+        members = one_hot(nearest(points, centres), len(known[0]), points.dtype)
+        members *= weights.unsqueeze(-1)
+        sums = members.transpose(1, 2) @ points + pull * known
+        centres = sums / (members.sum(1).unsqueeze(-1) + pull)
+    return centres
+
+
+def nearest(points: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
+    """(batch, point, dimension), (batch, cluster, dimension) -> index of a cluster (batch, point).
+
+    Of equally near ones it is the first.
+    """
+    # the squared distance, but for the points' own norms and a factor of -2
+    nearness = torch.baddbmm(
+        -0.5 * centres.square().sum(-1).unsqueeze(1), points, centres.transpose(1, 2)
+    )
+    return nearness.argmax(-1)
+
+
+def one_hot(indices: torch.Tensor, count: int, dtype: torch.dtype) -> torch.Tensor:
+    """(...) -> (..., count), 1 at the index and 0 elsewhere."""
+    return F.one_hot(indices, count).to(dtype)

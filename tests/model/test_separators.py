@@ -401,7 +401,7 @@ def test_a_failed_save_leaves_the_old_file(narrow, saved, monkeypatch):
     before = saved.read_bytes()
 
     def fail(package, path):
-        path.write_bytes(b"half")
+        path.write(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(torch, "save", fail)

@@ -370,7 +370,7 @@ def test_choosing_what_is_not_there(text, expected):
 
 def test_only_what_is_chosen_is_imported():
     code = (
-        "import sys, numpy as np; from local import metrics\n"
+        "import sys, numpy as np; from local.scoring import metrics\n"
         "x = np.random.default_rng(0).standard_normal((2, 8000))\n"
         "metrics.score(x, x[::-1] + x, 16000, {!r})\n"
         "print(*sorted({{'torch', 'pesq', 'pystoi', 'museval', 'scipy', 'local.scoring.bss_eval'}}"

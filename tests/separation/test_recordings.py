@@ -198,7 +198,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(suffix, tmp_path):
     """A limit on the size of files stands for it: writing fails in the same place."""
     program = f"""
 import resource, pathlib, numpy as np
-from local import recordings
+from local.separation import recordings
 folder = pathlib.Path({str(tmp_path)!r})
 spool = recordings.Spool(folder, 1, 1, 80000)
 spool.write(np.random.default_rng(0).uniform(-1, 1, (1, 1, 80000)).astype("f4"), 0, 0)

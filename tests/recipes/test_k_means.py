@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from local.blocks.clusters import PULL, k_means, nearest, one_hot
+from recipes.deep_clustering.model import PULL, k_means, nearest, one_hot
 
 STARTS = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
