@@ -180,6 +180,7 @@ def k_means(
     Every cluster keeps the meaning of the centre that it starts from, and that centre counts as
     one more member of it, of ``PULL`` times the weight of all points. Otherwise, where all points
     are of one kind, the second cluster would take half of them.
+    scikit-learn's KMeans has no such member, and takes one example at a time, on the CPU.
 
     Args:
         points: (batch, point, dimension).
