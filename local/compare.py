@@ -279,7 +279,7 @@ def _origins(result: Standings) -> dict[str, dict]:
     found = {}
     for of in result.contenders:
         for member in of.seeds.values():
-            training = disk.read_yaml(member.folder / "provenance.yml")
+            training = disk.read_yaml(member.folder / "provenance.yml", experiment.FACTS)
             kept = {name: training.get(name) for name in ORIGIN}
             kept["model_sha256"] = member.about["model_sha256"]
             found[member.folder.name] = {"system": of.name} | kept

@@ -116,7 +116,7 @@ def mixture_scores(
 ) -> pandas.DataFrame:
     """Scores of the unprocessed mixture as the estimate of each source.
 
-    ``mixture/<test hash>.csv`` in ``folder``, that of the data set's experiments, keeps them for
+    ``.mixture/<test hash>.csv`` in ``folder``, that of the data set's experiments, keeps them for
     all models that are scored on this manifest; what is not there yet is computed and added.
 
     Args:
@@ -127,7 +127,7 @@ def mixture_scores(
         indexed by id and source: a column per metric, and ``failed``, {metric: reason}.
     """
     engine = "" if job.engine == "fast" else f".{job.engine}"
-    place = folder / "mixture" / f"{test.hash}{engine}.csv"
+    place = folder / ".mixture" / f"{test.hash}{engine}.csv"
     known = _known(place, job)
     if known is not None and set(chosen) <= set(known):
         return known

@@ -69,8 +69,8 @@ def describe(stage: str, folder: Path) -> str:
     """What a stage has left in an experiment's folder, in a few words."""
     if stage == "evaluate":
         return "scored"
-    facts = disk.read_yaml(folder / "provenance.yml")
-    if "training_seconds" not in facts:
+    facts = disk.read_yaml(folder / "provenance.yml", experiment.FACTS)
+    if facts.get("training_seconds") is None:
         return "nothing to train by gradients"
     return (
         f"trained {facts['training_seconds']:,.0f} s,"

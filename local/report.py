@@ -89,10 +89,10 @@ def write_report(
     seed_tables = [tables.seeds(seeds, source, metric + IMPROVEMENT)
                    for source in _sources(table, metric) if len(seeds) > 1]  # fmt: skip
     failures = tables.failures(score_table.failures(scores))
-    scored = disk.read_yaml(place / "scores.yml")
+    scored = disk.read_yaml(place / "scores.yml", score_table.SCORED)
     made = scored.pop("provenance")
     about = {
-        HEADS[0]: disk.read_yaml(folder / "provenance.yml"),
+        HEADS[0]: disk.read_yaml(folder / "provenance.yml", experiment.FACTS),
         HEADS[1]: scored | made,
         HEADS[2]: experiment.provenance() | {"bootstrap_and_sample_seed": SEED},
     }

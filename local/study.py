@@ -165,7 +165,7 @@ def results(done: dict[str, Experiment], test_hash: str) -> pandas.DataFrame:
     rows = []
     for setting, of in done.items():
         place = of.folder / "scores" / test_hash / "scores.csv"
-        about = disk.read_yaml(place.with_suffix(".yml"))
+        about = disk.read_yaml(place.with_suffix(".yml"), score_table.SCORED)
         table = statistics.by_snr(score_table.read_scores(place))
         table = table[table["snr_db"] == ALL].set_index(["source", "metric"])
         for source in SOURCES:

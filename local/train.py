@@ -18,6 +18,11 @@ from local.base.errors import Parser, UserError, guard
 
 LAST = Path("checkpoints") / "last.ckpt"
 SHOWN_DIFFERENCES = 4
+SAME = {"recipe": "the recipe", "preset": "the preset", "tag": "the tag",
+        "train_hash": "the training manifest", "valid_hash": "the validation manifest"}  # fmt: skip
+"""Facts with which alone an experiment may be continued."""
+LIMITS = {"max_epochs": int, "max_time": str | None}
+"""Settings of the trainer that end a training; raised, they continue it."""
 
 
 def main() -> None:
@@ -59,23 +64,29 @@ def finished(folder: Path, conf: dict, facts: dict) -> bool:
     """Whether a training with these settings and data has come to its end in ``folder``.
 
     Raises:
-        UserError: the folder holds a training of other settings or data.
+        UserError: the folder holds a training of other settings or data, or damaged files.
     """
-    if not (folder / "conf.yml").is_file():
+    if not (folder / "conf.yml").exists():
         return False
-    before = disk.read_yaml(folder / "conf.yml")
-    old_facts = disk.read_yaml(folder / "provenance.yml")
+    try:
+        before = disk.read_yaml(folder / "conf.yml")
+        old_facts = disk.read_yaml(folder / "provenance.yml", experiment.FACTS)
+        done = old_facts.get("finished")
+        if done:
+            disk.expect(done, LIMITS, folder / "provenance.yml")
+    except UserError as error:
+        raise UserError(f"{error}; --restart trains it anew") from None
     differing = config.differences(before, conf)
     old, new = config.flatten(before), config.flatten(conf)
     differing = [f"{key} {old.get(key)} -> {new.get(key)}" for key in differing]
-    if old_facts.get("train_hash") != facts["train_hash"]:
-        differing.append("the training manifest")
+    for key, name in SAME.items():
+        if old_facts.get(key) != facts[key]:
+            differing.append(name)
     if differing:
         more = len(differing) - SHOWN_DIFFERENCES
         shown = ", ".join(differing[:SHOWN_DIFFERENCES]) + (f" and {more} more" if more > 0 else "")
         raise UserError(f"{folder} was made with other settings: {shown};"
                         " give a new --tag, or --restart to replace it")  # fmt: skip
-    done = old_facts.get("finished")
     if not done or not (folder / "best_model.pth").is_file():
         return False
     more_epochs = conf["trainer"]["max_epochs"] > done["max_epochs"]
@@ -125,8 +136,7 @@ def train(folder: Path, recipe: str, conf: dict, manifests: dict, facts: dict) -
             fitting.fit(separator, conf, manifests["train"])
     elif not fits:
         print(f"{recipe}: nothing is trained")
-    limits = {key: conf["trainer"][key] for key in ("max_epochs", "max_time")}
-    facts["finished"] = limits
+    facts["finished"] = {key: conf["trainer"][key] for key in LIMITS}
     about = {"provenance": facts}
     for key in ("parameters", "macs_per_second", "audio_seconds_seen", "training_seconds", "seed"):
         about[key] = facts.get(key)

@@ -19,7 +19,7 @@ from local.base.errors import UserError
 from local.corpus import manifest
 from local.reporting import contenders, figures, standings, statistics
 from local.reporting.statistics import ALL
-from local.scoring import metrics, score_table
+from local.scoring import metrics, score_table, seed_runs
 from local.scoring.score_table import IMPROVEMENT, MIXTURE
 
 ROWS = 30  # in 15 groups
@@ -233,6 +233,44 @@ def test_one_experiment_only(here, monkeypatch, capsys):
 def test_an_oracle_only(here, monkeypatch):
     make_scored("oracle", needs_sources=True)
     check_page(run(monkeypatch))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("conf.yml", "[" * 100_000),
+        ("conf.yml", "seed: 2020-13-45"),
+        ("conf.yml", "seed: true story"),
+        ("provenance.yml", "a: &a [1]\nb: *a"),
+        ("provenance.yml", "recipe: [1]"),
+        ("scores.yml", ""),
+        ("scores.yml", "version: x"),
+        ("scores.yml", None),
+    ],
+)
+def test_one_that_is_damaged_does_not_stop_the_others(here, monkeypatch, capsys, name, content):
+    make_scored("ant")
+    make_scored("bee")
+    place = make_scored("damaged")
+    (path,) = (path for path in (place / name, place.parents[1] / name) if path.is_file())
+    path.unlink()
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_text(content)
+    about = yaml.safe_load((run(monkeypatch) / "compare.yml").read_text())
+    assert set(about["experiments"]) == {"ant", "bee"}
+    assert set(about["left_out"]) == {"damaged"}
+    assert name in about["left_out"]["damaged"]
+    said = [line for line in capsys.readouterr().out.splitlines() if "left out: damaged" in line]
+    assert len(said) == 1
+    # stage 3 of another one goes on too
+    test_hash = manifest.read("data/garden/test.csv").hash
+    found = seed_runs.siblings(Path("exp/garden/ant"), test_hash)
+    assert list(found.values()) == [Path("exp/garden/ant/scores") / test_hash / "scores.csv"]
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == (name != "scores.yml")
+    assert all(name in line for line in told)
 
 
 def test_each_reason_to_be_left_out(here, monkeypatch, capsys):

@@ -199,7 +199,9 @@ def test_mixtures_are_scored_once_for_all_models(trained):
     other = make_experiment("set", tag="other", n_blocks=2)
     place = evaluate.evaluate(other, test, CHOSEN[:2], run=second)
     assert second == [("model", CHOSEN[:2], [0, 1, 2, 3, 4])]
-    plain = experiment.EXPERIMENTS / "set" / "mixture" / f"{test.hash}.csv"
+    plain = experiment.EXPERIMENTS / "set" / ".mixture" / f"{test.hash}.csv"
+    with pytest.raises(UserError):
+        experiment.experiment_name(plain.parent.name)  # no experiment's folder, which may go
     kept = read(plain)
     np.testing.assert_array_equal(read(place)["snr_mix"], kept["snr"])
     evaluate.evaluate(other, test, ["si_sir", *CHOSEN[:2]], run=third)  # more is added
@@ -344,7 +346,7 @@ def test_two_processes_give_the_scores_of_one(trained):
     chosen = metrics.choose("all", [RATE])
     place = evaluate.evaluate(folder, test, chosen, run=functools.partial(parallel.results, jobs=1))
     one = read(place)
-    for path in (place, *(experiment.EXPERIMENTS / "set" / "mixture").iterdir()):
+    for path in (place, *(experiment.EXPERIMENTS / "set" / ".mixture").iterdir()):
         path.unlink()
     evaluate.evaluate(folder, test, chosen, run=functools.partial(parallel.results, jobs=2))
     same(read(place), one)

@@ -104,11 +104,47 @@ def test_other_settings_are_refused_and_more_epochs_continue(place, monkeypatch)
     assert disk.read_yaml(trained(place) / "provenance.yml")["epochs"] == 2
 
 
-def test_another_training_set_is_refused(place, monkeypatch):
+@pytest.mark.parametrize(("split", "words"), [("train", "training"), ("valid", "validation")])
+def test_other_data_are_refused(place, monkeypatch, split, words):
     stage(monkeypatch, "--model", "convtasnet", changes=NARROW)
-    path = place / "data" / "d" / "train.csv"
+    path = place / "data" / "d" / f"{split}.csv"
     path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
-    with pytest.raises(UserError, match="the training manifest"):
+    with pytest.raises(UserError, match=f"the {words} manifest"):
+        stage(monkeypatch, "--model", "convtasnet", changes=NARROW)
+
+
+@pytest.mark.parametrize("name", ["conf.yml", "provenance.yml"])
+@pytest.mark.parametrize(
+    "content",
+    ["[" * 100_000, "seed: 2020-13-45", "a: &a [1]\nb: *a", "", None],
+    ids=["brackets", "date", "alias", "empty", "folder"],
+)
+def test_a_damaged_file_of_an_experiment_is_a_line(place, monkeypatch, name, content):
+    stage(monkeypatch, "--model", "convtasnet", changes=NARROW)
+    path = trained(place) / name
+    path.unlink()
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_text(content)
+    damaged = path.is_file() and path.read_text()
+    with pytest.raises(UserError, match=rf"^exp/d/convtasnet/{name}[:,].*--restart"):
+        stage(monkeypatch, "--model", "convtasnet", changes=NARROW)
+    assert (path.is_file() and path.read_text()) == damaged
+    stage(monkeypatch, "--model", "convtasnet", "--restart", changes=NARROW)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("recipe", 3), ("seed", "x"), ("training_seconds", "long"), ("finished", [1]),
+     ("finished", {"max_epochs": "many", "max_time": None})],
+)  # fmt: skip
+def test_a_fact_of_the_wrong_type_is_a_line(place, monkeypatch, key, value):
+    stage(monkeypatch, "--model", "convtasnet", changes=NARROW)
+    path = trained(place) / "provenance.yml"
+    disk.write_yaml(path, disk.read_yaml(path) | {key: value})
+    named = "max_epochs" if value == {"max_epochs": "many", "max_time": None} else key
+    with pytest.raises(UserError, match=f"provenance.yml: expected '{named}' of type"):
         stage(monkeypatch, "--model", "convtasnet", changes=NARROW)
 
 

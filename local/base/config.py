@@ -45,6 +45,12 @@ def recipes() -> list[str]:
     return sorted(path.parent.name for path in (ROOT / "recipes").glob("*/conf.yml"))
 
 
+def presets(recipe: str) -> list[str]:
+    """Names of a recipe's presets."""
+    conf, _ = _parse(_conf_path(recipe))
+    return [str(name) for name in conf.get(PRESETS) or ()]
+
+
 def describe(recipe: str) -> str:
     """What a recipe is, in one line: the first comment line of its conf.yml."""
     with open(_conf_path(recipe), encoding="utf-8") as lines:

@@ -72,10 +72,12 @@ def replace(path: Path | str) -> Iterator[Path]:
                 shutil.rmtree(path)
             os.replace(temporary, path)
         except OSError as error:
+            if error.errno is None:
+                raise
             # a fault in writing names no file, others the temporary one
             name = os.fsdecode(error.filename) if error.filename else str(temporary)
-            error.filename, error.filename2 = name.replace(str(temporary), str(path)), None
-            raise
+            name = name.replace(str(temporary), str(path))
+            raise OSError(error.errno, error.strerror, name) from error
 
 
 def write_yaml(path: Path | str, tree: dict) -> None:
@@ -84,22 +86,28 @@ def write_yaml(path: Path | str, tree: dict) -> None:
         temporary.write_text(plain_yaml.dump(tree), encoding="utf-8")
 
 
-def read_yaml(path: Path | str, required: dict[str, type] | None = None) -> dict:
+def read_yaml(path: Path | str, kinds: dict | None = None) -> dict:
     """Read what ``write_yaml`` wrote.
 
     Args:
-        required: key -> type of the values that must be there.
+        kinds: key -> type of its value, such as ``int``; ``int | None`` where it may be missing.
 
     Raises:
-        UserError: the file is missing or cannot be read, is not a mapping in YAML, or lacks
-            what is required.
+        UserError: the file is missing or cannot be read, is not a mapping in YAML, or holds
+            something else under one of ``kinds``.
     """
     path = Path(path)
     tree = plain_yaml.parse(plain_yaml.read_text(path), str(path))
     if not isinstance(tree, dict):
         raise UserError(f"{path}: expected a mapping, found {type(tree).__name__}")
-    for key, kind in (required or {}).items():
-        if not isinstance(tree.get(key), kind):
-            raise UserError(f"{path}: expected {key!r} of type {kind.__name__},"
-                            f" found {tree.get(key)!r:.40}")  # fmt: skip
+    expect(tree, kinds or {}, path)
     return tree
+
+
+def expect(tree: dict, kinds: dict, path: Path) -> None:
+    """Raise a UserError that names the first of ``kinds`` (see ``read_yaml``) that is not so."""
+    for key, kind in kinds.items():
+        if not isinstance(tree.get(key), kind):
+            expected = getattr(kind, "__name__", kind)
+            raise UserError(f"{path}: expected {key!r} of type {expected},"
+                            f" found {tree.get(key)!r:.40}")  # fmt: skip

@@ -13,9 +13,16 @@ import sys
 from pathlib import Path
 
 from local import ROOT
+from local.base import config
 from local.base.errors import UserError
 
 DATA, EXPERIMENTS = Path("data"), Path("exp")
+FOLDERS = ("compare", "study")  # of a data set, beside its experiments
+NUMBER = int | float | None
+FACTS = {"recipe": str, "preset": str | None, "tag": str | None, "seed": int | None,
+         "train_hash": str | None, "valid_hash": str | None, "training_seconds": NUMBER,
+         "audio_seconds_seen": NUMBER, "finished": dict | None}  # fmt: skip
+"""What provenance.yml must hold, and the types of what it may hold."""
 PACKAGES = ("torch", "torchaudio", "pytorch-lightning", "asteroid", "asteroid-filterbanks",
             "numpy", "scipy", "pandas", "museval", "soundfile")  # fmt: skip
 
@@ -41,12 +48,31 @@ def check_name(word: str, option: str) -> str:
 
 
 def experiment_name(recipe: str, preset: str | None = None, tag: str | None = None) -> str:
-    """``<recipe>[-<preset>][_<tag>]``."""
-    name = check_name(recipe, "--model")
+    """``<recipe>[-<preset>][_<tag>]``, which no other recipe or preset can have.
+
+    Names of recipes hold ``_`` too: what could be of another one is that of the longer name.
+
+    Raises:
+        UserError: a word that cannot be in it; another recipe's, another preset's or another
+            folder's name.
+    """
+    of_preset = name = check_name(recipe, "--model")
     if preset:
-        name += f"-{check_name(preset, '--preset')}"
+        of_preset = name = f"{recipe}-{check_name(preset, '--preset')}"
     if tag:
         name += f"_{check_name(tag, '--tag')}"
+    for other in config.recipes():
+        if len(other) > len(recipe) and re.match(f"{re.escape(other)}([-_]|$)", name):
+            what = f"--tag {tag}" if tag else f"--preset {preset}"
+            raise UserError(f"{what}: {name} would be the folder of the recipe {other};"
+                            f" choose another word after {'_' if tag else '-'}")  # fmt: skip
+    for other in config.presets(recipe) if tag and recipe in config.recipes() else ():
+        longer = f"{recipe}-{other}"
+        if len(longer) > len(of_preset) and re.match(f"{re.escape(longer)}(_|$)", name):
+            raise UserError(f"--tag {tag}: {name} would be the folder of the preset {other};"
+                            " choose another word")  # fmt: skip
+    if name in FOLDERS:
+        raise UserError(f"--model {name}: exp/<data>/{name} is for other things; rename the recipe")
     return name
 
 
@@ -93,7 +119,8 @@ def locate_data(args) -> str:
         names = [args.name] if (data_dir(args.name) / "train.csv").is_file() else []
     else:
         experiment = experiment_name(args.model, args.preset, args.tag)
-        names = [path.parent.name for path in sorted(EXPERIMENTS.glob(f"*/{experiment}"))]
+        begun = sorted(EXPERIMENTS.glob(f"*/{experiment}/conf.yml"))
+        names = [path.parents[1].name for path in begun]
         names = names or [path.parent.name for path in sorted(DATA.glob("*/train.csv"))]
     if len(names) > 1:
         raise UserError(f"several data sets fit; add --name ({', '.join(names)})")

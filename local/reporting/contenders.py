@@ -98,7 +98,8 @@ def _read(folder: Path, test_hash: str) -> Experiment:
         if others:
             raise UserError(f"scored on another test set ({', '.join(others)}); stage 2 scores it")
         raise UserError("not scored; stage 2 scores it")
-    about = disk.read_yaml(place.with_suffix(".yml"))
+    seed_runs.read_settings(folder)
+    about = disk.read_yaml(place.with_suffix(".yml"), score_table.SCORED)
     if about.get("version") != metrics.VERSION:
         raise UserError("scored by another version of the metrics; run stage 2 again")
     seed_runs.check_model(folder / "best_model.pth", place.with_suffix(".yml"))
@@ -133,11 +134,12 @@ def _scored_alike(found: list[Experiment]) -> tuple[list[Experiment], dict[str, 
 
 def group_seeds(found: list[Experiment], test_hash: str) -> list[Contender]:
     """Contenders of experiments; those that differ in their training seed only become one."""
+    folders = [of.folder for of in found]
     rest = {of.folder: of for of in found}
     contenders = []
     while rest:
         of = rest[next(iter(rest))]
-        places = seed_runs.siblings(of.folder, test_hash)
+        places = seed_runs.siblings(of.folder, test_hash, folders)
         seeds = {seed: rest.pop(path.parents[2]) for seed, path in sorted(places.items())
                  if path.parents[2] in rest}  # fmt: skip
         contenders.append(_contender(seeds))

@@ -163,8 +163,8 @@ def _scores_folder(folder: Path) -> Path:
 
 def _origin(folder: Path, scores: Path) -> dict[str, str]:
     """Where an experiment's numbers come from: the columns ORIGIN, data and experiment."""
-    training = disk.read_yaml(folder / "provenance.yml")
-    scoring = disk.read_yaml(scores / "scores.yml")
+    training = disk.read_yaml(folder / "provenance.yml", experiment.FACTS | {"command": list})
+    scoring = disk.read_yaml(scores / "scores.yml", {"provenance": dict | None})
     _, changes = config.split_dotted(training["command"])
     facts = training | {
         "data": folder.parent.name,
@@ -174,7 +174,7 @@ def _origin(folder: Path, scores: Path) -> dict[str, str]:
         "engine": scoring.get("engine"),
         "changes": " ".join(f"{key}={value}" for key, value in changes.items()),
         "command": shlex.join(training["command"]),
-        "scored_commit": scoring.get("provenance", {}).get("commit"),
+        "scored_commit": (scoring.get("provenance") or {}).get("commit"),
     }
     named = {name: facts.get(name) for name in ("data", "experiment", *ORIGIN)}
     return {name: "" if value is None else str(value) for name, value in named.items()}

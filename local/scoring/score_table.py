@@ -7,6 +7,7 @@ import pandas
 
 from local import SOURCES
 from local.base.errors import UserError
+from local.base.experiment import NUMBER
 
 KEYS = ("id", "snr_db", "group", "source")
 
@@ -15,6 +16,11 @@ TEXTS = ("id", "group", "source", "failed")
 
 
 MIXTURE, IMPROVEMENT = "_mix", "_imp"
+SCORED = {"version": int | None, "test_hash": str, "engine": str, "metrics": list,
+          "model_sha256": str, "recipe": str, "needs_sources": bool | None, "provenance": dict,
+          "parameters": NUMBER, "macs_per_second": NUMBER, "audio_seconds_seen": NUMBER,
+          "real_time_factor": NUMBER}  # fmt: skip
+"""What scores.yml must hold, and the types of what it may hold."""
 
 
 def read_scores(path: Path | str) -> pandas.DataFrame:

@@ -1,10 +1,13 @@
 """Trainings that differ in their seed only, and whether scores are of the model that is there."""
 
 import hashlib
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from local.base import config, disk
+from local.base import config, disk, experiment
 from local.base.errors import UserError
+from local.scoring import score_table
 
 SAME_CONF = ("trainer.max_epochs", "trainer.max_time")  # free to change, but not between seeds
 
@@ -16,27 +19,47 @@ def check_model(model: Path, scored: Path) -> None:
     """Raise a UserError where the model is no longer the one that was scored."""
     with open(model, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
-    if disk.read_yaml(scored).get("model_sha256") != found:
+    if disk.read_yaml(scored, score_table.SCORED)["model_sha256"] != found:
         raise UserError(f"{model} has changed since {scored} was written; run stage 2 again")
 
 
-def siblings(folder: Path, test_hash: str) -> dict[int, Path]:
+def siblings(folder: Path, test_hash: str, among: Iterable[Path] | None = None) -> dict[int, Path]:
     """Trainings that differ from this one in their seed only: seed -> scores.csv.
 
     Recipe, preset, data and settings are the same, and so is the test set. This experiment is
     one of them. Of two with one seed the first by name counts, and this one before all.
+
+    Args:
+        folder: of the experiment.
+        test_hash: of the test manifest.
+        among: folders to look at; None: all beside it. Of these, what is damaged is a line.
     """
-    conf, facts = (disk.read_yaml(folder / name) for name in ("conf.yml", "provenance.yml"))
+    conf, facts = read_settings(folder)
     flat, found = config.flatten(conf), {conf["seed"]: folder / "scores" / test_hash / "scores.csv"}
-    for other in sorted(folder.parent.iterdir()):
+    for other in sorted(folder.parent.iterdir() if among is None else among):
         path = other / "scores" / test_hash / "scores.csv"
         files = [other / "conf.yml", other / "provenance.yml"]
-        if all(file.is_file() for file in (path, *files)):
-            their_conf, their_facts = map(disk.read_yaml, files)
-            their_flat = config.flatten(their_conf)
-            same = config.differences(conf, their_conf) == ["seed"]
-            same &= all(flat.get(key) == their_flat.get(key) for key in SAME_CONF)
-            same &= all(facts.get(key) == their_facts.get(key) for key in SAME_FACTS)
-            if same:
-                found.setdefault(their_conf["seed"], path)
+        if not all(file.exists() for file in (path, *files)):
+            continue
+        try:
+            their_conf, their_facts = read_settings(other)
+        except UserError as error:
+            print(f"left out, as it cannot be told whose seed it is: {error}", file=sys.stderr)
+            continue
+        their_flat = config.flatten(their_conf)
+        same = config.differences(conf, their_conf) == ["seed"]
+        same &= all(flat.get(key) == their_flat.get(key) for key in SAME_CONF)
+        same &= all(facts.get(key) == their_facts.get(key) for key in SAME_FACTS)
+        if same:
+            found.setdefault(their_conf["seed"], path)
     return found
+
+
+def read_settings(folder: Path) -> tuple[dict, dict]:
+    """The settings and the facts of an experiment: conf.yml and provenance.yml.
+
+    Raises:
+        UserError: one of them is missing or damaged.
+    """
+    conf = disk.read_yaml(folder / "conf.yml", {"seed": int})
+    return conf, disk.read_yaml(folder / "provenance.yml", experiment.FACTS)

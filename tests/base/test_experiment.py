@@ -1,5 +1,6 @@
 """Where things lie on disk, whole files only, and what is said of where a result comes from."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -10,6 +11,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
+import toy_recipes
 import yaml
 
 from local import ROOT
@@ -75,6 +77,66 @@ def test_words_that_are_no_part_of_a_name(word):
         assert "\n" not in str(caught.value)
 
 
+@pytest.fixture
+def recipes(here, monkeypatch):
+    """Recipes of which one's name goes on where another's ends, and so do presets of the first."""
+    for name in ("ant", "ant_bee", "ant-cat"):
+        folder = toy_recipes.make_recipe(here, name, toy_recipes.PLAIN)
+        text = (folder / "conf.yml").read_text(encoding="utf-8")
+        (folder / "conf.yml").write_text(text + "  tiny_dog: {}\n", encoding="utf-8")
+    toy_recipes.use_root(monkeypatch, here)
+
+
+def test_no_two_experiments_share_a_folder(recipes):
+    """Every recipe with every preset and tag, some of which are made of one another's names."""
+    owner = {}
+    words = ["bee", "cat", "dog", "bee_x", "bee-tiny", "dog_x", "tiny", "x", "bee-tiny_dog",
+             "beehive"]  # fmt: skip
+    for recipe in ("ant", "ant_bee", "ant-cat"):
+        for preset in (None, "tiny", "small", "tiny_dog", "cat"):
+            for tag in (None, *words):
+                with contextlib.suppress(UserError):
+                    name = experiment.experiment_name(recipe, preset, tag)
+                    assert owner.setdefault(name, (recipe, preset, tag)) == (recipe, preset, tag)
+    # those that nothing else could be are allowed
+    for name, of in {
+        "ant": ("ant", None, None), "ant_bee": ("ant_bee", None, None), "ant_x": ("ant", None, "x"),
+        "ant-tiny_x": ("ant", "tiny", "x"), "ant-tiny_dog": ("ant", "tiny_dog", None),
+        "ant-tiny_bee": ("ant", "tiny", "bee"), "ant_bee-tiny_x": ("ant_bee", "tiny", "x"),
+        "ant_beehive": ("ant", None, "beehive"),
+    }.items():  # fmt: skip
+        assert owner[name] == of
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("ant", None, "bee"), "--tag bee: ant_bee would be the folder of the recipe ant_bee"),
+        (
+            ("ant", None, "bee_x"),
+            "--tag bee_x: ant_bee_x would be the folder of the recipe ant_bee",
+        ),
+        (("ant", None, "bee-tiny"), "ant_bee-tiny would be the folder of the recipe ant_bee"),
+        (("ant", "cat", None), "--preset cat: ant-cat would be the folder of the recipe ant-cat"),
+        (
+            ("ant", "tiny", "dog"),
+            "--tag dog: ant-tiny_dog would be the folder of the preset tiny_d",
+        ),
+    ],
+)
+def test_a_name_that_is_anothers_is_refused(recipes, words, said):
+    with pytest.raises(UserError) as caught:
+        experiment.experiment_name(*words)
+    assert said in str(caught.value)
+
+
+def test_no_recipe_has_the_name_of_a_folder_beside_the_experiments():
+    for name in ("compare", "study"):  # stage 4's and the study's
+        with pytest.raises(UserError, match="rename the recipe"):
+            experiment.experiment_name(name)
+        assert experiment.experiment_name(name, None, "x") == f"{name}_x"
+
+
 # ---------------------------------------------------------------- finding an experiment
 
 
@@ -113,7 +175,10 @@ def test_the_data_set_to_train_on():
     assert experiment.locate_data(options("--name", "e")) == "e"
     with pytest.raises(UserError, match=r"add --name \(d, e\)"):
         experiment.locate_data(options())
-    (Path("exp") / "e" / "toy").mkdir(parents=True)  # begun on e: the same command continues it
+    (Path("exp") / "e" / "toy").mkdir(parents=True)
+    disk.write_yaml(Path("exp/e/toy/conf.yml"), {"seed": 0})
+    (Path("exp") / "d" / "toy" / "scores").mkdir(parents=True)  # no training
+    # begun on e: the same command continues it
     assert experiment.locate_data(options()) == "e"
 
 

@@ -37,7 +37,7 @@ TARGET = 1.7
 def examples_per_second(folder: Path, test, jobs: int) -> tuple[float, float]:
     """Of the estimates, in the steady state; and the seconds that the whole stage took."""
     shutil.rmtree(folder / "scores", ignore_errors=True)
-    shutil.rmtree(folder.parent / "mixture", ignore_errors=True)
+    shutil.rmtree(folder.parent / ".mixture", ignore_errors=True)
     times = []
 
     def run(task, items):
