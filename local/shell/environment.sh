@@ -2,9 +2,12 @@
 # Sourced by run.sh and separate.sh: PYTHON, an interpreter whose packages are those that setup.cfg pins.
 #
 # .venv/winnow/ holds what is known of .venv: `pins`, what it was made from, written when it
-# is whole; `extra-NAME`, the same for every extra in it; `lock`, a link whose target is the
-# process that is installing; `install.log`, pip's complaints. A .venv without valid `pins` is
+# is whole; `extra-NAME`, the same for every extra in it; `lock`, a link whose target says who is
+# installing: host, process, when that began; `install.log`, pip's complaints. A .venv without valid `pins` is
 # made again from nothing, so no run trusts what a failed or interrupted one left.
+
+# What is imported is the environment's, whatever the user's own Python is told.
+unset PYTHONPATH PYTHONHOME PYTHONSAFEPATH
 
 STATE=.venv/winnow
 # Tests have run on 3.13 and 3.11; for the others every pin has a wheel.
@@ -77,17 +80,21 @@ install() {
     find .venv/ -mindepth 1 -maxdepth 1 ! -name winnow -exec rm -rf {} +
     rm -f "$STATE"/pins "$STATE"/extra-*
     say "making .venv with $BASE (about 6 GB, most of it torch; some minutes)"
-    "$BASE" -m venv .venv >"$STATE/install.log" 2>&1 || fail "$BASE -m venv failed: see $STATE/install.log"
-    base_pins .venv/bin/python >"$STATE/pins.new"
+    "$BASE" -m venv .venv >"$STATE/install.log" 2>&1 || explain "$BASE -m venv"
+    { base_pins .venv/bin/python >"$STATE/pins.new"; } 2>"$STATE/install.log" ||
+      explain "writing $STATE/pins.new"
   else
-    cp "$STATE/pins" "$STATE/pins.new"
+    cp "$STATE/pins" "$STATE/pins.new" 2>"$STATE/install.log" || explain "writing $STATE/pins.new"
   fi
   missing_extras
   list=${MISSING[*]-}
   [[ -z $list ]] || say "installing what is needed for: $list"
   pip_install ".${list:+[${list// /,}]}"
-  for extra in ${MISSING[@]+"${MISSING[@]}"}; do pins "$extra" >"$STATE/extra-$extra"; done
-  mv "$STATE/pins.new" "$STATE/pins"
+  for extra in ${MISSING[@]+"${MISSING[@]}"}; do
+    { pins "$extra" >"$STATE/extra-$extra"; } 2>"$STATE/install.log" ||
+      explain "writing $STATE/extra-$extra"
+  done
+  mv "$STATE/pins.new" "$STATE/pins" 2>"$STATE/install.log" || explain "writing $STATE/pins"
 }
 
 # pip_install PATH: the checkout, with its pins as constraints, also for what builds pesq.
@@ -99,20 +106,22 @@ pip_install() {
   # The path is relative because pip splits the variable at spaces.
   PIP_CONSTRAINT=$STATE/pins.new PIP_BUILD_CONSTRAINT=$STATE/pins.new \
     .venv/bin/python -m pip install $quiet --disable-pip-version-check --editable "$1" \
-    >&2 2>"$STATE/install.log" || explain
+    >&2 2>"$STATE/install.log" || explain "installing .venv"
 }
 
-# explain: end with what install.log says that went wrong
+# explain WHAT: end with what install.log says that went wrong
 explain() {
   local log=$STATE/install.log cause
   if grep -qE 'Retrying \(|Max retries exceeded|Connection (refused|reset|broken)|Read timed out' "$log"; then
     cause="no network: the packages come from the Python package index (behind a proxy, set https_proxy)"
   elif grep -qiE 'no space left|disk quota' "$log"; then
     cause="the disk is full: .venv takes about 6 GB, and pip as much for a while"
+  elif [[ ! -s $log ]]; then
+    cause="no reason was given: is the disk full?"
   else
-    cause=$(grep -m 1 -iE '^ *error' "$log" || echo "pip failed")
+    cause=$(grep -m 1 -iE '^ *error' "$log" || sed -n '$p' "$log")
   fi
-  fail "installing .venv failed: $cause (details: $log)"
+  fail "$1 failed: $cause (details: $log)"
 }
 
 # find_python: BASE, an interpreter that fits setup.cfg's python_requires and can make a venv
@@ -153,22 +162,62 @@ check_compiler() {
 
 # lock: one run installs at a time. A link is made with its content in one step, everywhere.
 lock() {
-  local owner told=
+  local place=$STATE/lock owner refusal told='' tries=0
   if [[ -e .venv && ! -d $STATE && -n $(ls -A .venv 2>/dev/null) ]]; then
     fail ".venv was not made by run.sh: move it away, or use it with --python .venv/bin/python"
   fi
-  mkdir -p "$STATE" 2>/dev/null || fail "cannot write in $ROOT"
-  until ln -s $$ "$STATE/lock" 2>/dev/null; do
-    owner=$(readlink "$STATE/lock" || true)
-    if [[ -n $owner ]] && ! kill -0 "$owner" 2>/dev/null; then
-      rm -f "$STATE/lock" # it was killed
+  refusal=$(mkdir -p "$STATE" 2>&1) || fail "cannot write in $ROOT (${refusal##*: })"
+  [[ ! -e $place || -L $place ]] || fail "$ROOT/$place is in the way: delete it"
+  until refusal=$(ln -s "$(uname -n) $$ $(started $$)" "$place" 2>&1); do
+    if ! owner=$(readlink "$place"); then # nobody has it, or no longer
+      ((++tries < 5)) || fail "cannot write in $ROOT/$STATE (${refusal##*: })"
       continue
     fi
-    [[ -n $told ]] || say "another run (process $owner) installs .venv; waiting for it"
+    judge "$owner"
+    if [[ $REPLY == ended ]]; then
+      rm -f "$place" || fail "cannot write in $ROOT/$STATE"
+      continue
+    fi
+    [[ -n $told ]] || say "$REPLY"
     told=yes
     sleep 1
   done
   trap unlock EXIT
+}
+
+# judge OWNER: in REPLY, `ended`, or the line that says who is waited for
+judge() {
+  local host pid since found refusal
+  read -r host pid since <<<"$1"
+  if [[ $host == "$(uname -n)" && $pid =~ ^[0-9]+$ ]]; then
+    found=$(started "$pid")
+    # its number may be another's by now; of what is hidden from this user no start is known
+    if [[ -n $found && -n $since && $found != "$since" ]]; then
+      REPLY=ended
+      return
+    elif [[ $found == "$since" ]] || kill -0 "$pid" 2>/dev/null; then
+      REPLY="another run (process $pid) installs .venv; waiting for it"
+      return
+    elif refusal=$(LC_ALL=C kill -0 "$pid" 2>&1) || [[ $refusal != *permitted* ]]; then
+      REPLY=ended
+      return
+    fi
+  fi
+  REPLY="another run (process ${pid:-?} of the machine ${host:-?}) seems to install .venv; waiting"
+  REPLY+=" for it: if it does not run any more, delete $ROOT/$STATE/lock"
+}
+
+# started PID: when a process of this machine began, in the system's own words; nothing if it is
+# not there, or hidden. local/base/processes.py does the same in Python.
+started() {
+  local line fields=()
+  if [[ ! -e /proc/self/stat ]]; then
+    read -r -a fields < <(LC_ALL=C TZ=UTC ps -o lstart= -p "$1" 2>/dev/null) || true
+    echo "${fields[*]-}" # one space between its words, none behind them
+  elif line=$(cat "/proc/$1/stat" 2>/dev/null); then
+    read -r -a fields <<<"${line##*) }" # the name before it may hold anything
+    if [[ ${fields[0]} == [ZX] ]]; then echo ended; else echo "${fields[19]}"; fi
+  fi
 }
 
 unlock() {

@@ -18,8 +18,10 @@ import time
 import pytest
 from conftest import ROOT, extras
 
+from local.base import processes
+
 TOOLS = ("awk", "bash", "cat", "cmp", "cp", "dirname", "env", "find", "grep", "ln", "ls", "mkdir",
-         "mv", "readlink", "rm", "sed", "sleep")  # fmt: skip
+         "mv", "readlink", "rm", "sed", "sleep", "uname")  # fmt: skip
 COMPILER = sysconfig.get_config_var("CC").split()[0]
 
 # What follows takes the place of an interpreter; the names in braces are filled in.
@@ -173,6 +175,128 @@ def test_two_at_once_install_once(machine):
     assert [process.returncode for process in processes] == [0, 0], errors
     assert machine.installed() == ["."]
     assert sum("waiting for it" in text for text in errors) == 1
+
+
+def bash(machine, text, **env) -> str:
+    """What bash prints that has sourced environment.sh."""
+    line = f'set -euo pipefail; ROOT={machine.checkout.as_posix()!r}; cd "$ROOT"; '
+    line += "source local/shell/environment.sh; " + text
+    return subprocess.run(
+        ["bash", "-c", line], env={"PATH": str(machine.bin)} | env, cwd=machine.checkout,
+        text=True, capture_output=True, check=True,
+    ).stdout  # fmt: skip
+
+
+def locked(machine, owner):
+    state = machine.checkout / ".venv" / "winnow"
+    state.mkdir(parents=True)
+    (state / "lock").symlink_to(owner)
+    return state / "lock"
+
+
+def test_the_lock_of_a_process_that_has_ended_is_removed(machine):
+    machine.python("python3.12")
+    began = processes.started(os.getpid())
+    # the number is that of a live process, which began at another time
+    lock = locked(machine, f"{os.uname().nodename} {os.getpid()} {int(began) - 1}")
+    result = machine.run()
+    assert result.returncode == 0, result.stderr
+    assert "waiting" not in result.stderr
+    assert not lock.is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("owner", "words"),
+    [
+        # a live one here, as this test is, whoever it belongs to
+        ("{host} {pid} {began}", ["another run (process {pid}) installs .venv; waiting"]),
+        ("elsewhere {gone} 77", ["process {gone} of the machine elsewhere", "delete", "lock"]),
+        ("12345", ["of the machine 12345", "delete", "lock"]),  # of another version
+        ("", ["of the machine ?", "delete", "lock"]),
+    ],
+)
+def test_a_lock_that_may_be_held_is_waited_for_and_named(machine, owner, words):
+    machine.python("python3.12")
+    child = subprocess.Popen(["true"])
+    child.wait()
+    known = {"host": os.uname().nodename, "pid": os.getpid(), "gone": child.pid,
+             "began": processes.started(os.getpid())}  # fmt: skip
+    lock = locked(machine, owner.format(**known) or " ")
+    process = machine.start()
+    line = process.stderr.readline()
+    assert all(word.format(**known) in line for word in words), line
+    assert str(lock) in line or "delete" not in line
+    assert lock.is_symlink()
+    lock.unlink()  # as it says
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 0, rest
+    assert machine.installed() == ["."]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "ended"), [("No such process", True), ("Operation not permitted", False)]
+)
+def test_what_is_hidden_is_not_taken_for_ended(machine, refusal, ended):
+    """As where /proc hides the processes of other users."""
+    found = bash(
+        machine,
+        "started() { :; }\n"
+        f"kill() {{ echo 'bash: kill: (7) - {refusal}' >&2; return 1; }}\n"
+        'judge "$(uname -n) 7 55"; echo "$REPLY"',
+    )
+    assert (found == "ended\n") == ended
+    assert ended or "delete" in found
+
+
+@pytest.mark.parametrize("tool", ["ln", "mkdir"])
+def test_no_room_and_no_permission_are_not_taken_for_a_lock(machine, tool):
+    machine.python("python3.12")
+    (machine.bin / tool).unlink()
+    (machine.bin / tool).write_text(
+        f"#!/bin/sh\necho '{tool}: cannot create x: No space left on device' >&2\nexit 1\n"
+    )
+    (machine.bin / tool).chmod(0o755)
+    assert_refused(machine.run(), "cannot write in", "No space left on device")
+
+
+def test_no_room_for_a_file_of_the_installation(machine):
+    machine.python("python3.12")
+    state = machine.checkout / ".venv" / "winnow"
+    (state / "pins.new").mkdir(parents=True)  # nothing can be written there, not even by root
+    assert_refused(machine.run(), "writing .venv/winnow/pins.new failed", "Is a directory")
+
+
+def test_what_stands_in_the_place_of_the_lock_is_named(machine):
+    machine.python("python3.12")
+    (machine.checkout / ".venv" / "winnow" / "lock").mkdir(parents=True)
+    assert_refused(machine.run(), str(machine.checkout / ".venv/winnow/lock"), "in the way")
+
+
+def test_the_users_own_python_packages_are_not_imported(machine):
+    own = {"PYTHONPATH": "/some/where", "PYTHONHOME": "/some/where", "PYTHONSAFEPATH": "1"}
+    assert bash(machine, 'echo "${!PYTHON*}"', **own) == "\n"
+
+
+@pytest.mark.parametrize("script", ["run.sh", "separate.sh"])
+def test_a_foreign_numpy_on_the_path_changes_nothing(machine, tmp_path, script):
+    """With the interpreter of this test; what it imports is its own."""
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "numpy.py").write_text("raise SystemExit('a foreign numpy')\n")
+    words = {"run.sh": ["--stop-stage=0"], "separate.sh": ["no_such_file.wav"]}[script]
+    python = machine.checkout / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    (machine.checkout / ".venv" / "winnow").mkdir()
+    pins = bash(machine, "base_pins .venv/bin/python")
+    (machine.checkout / ".venv" / "winnow" / "pins").write_text(pins)
+    result = subprocess.run(
+        [str(machine.checkout / script), *words], cwd=tmp_path, text=True, capture_output=True,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "foreign")}, check=False,
+    )  # fmt: skip
+    assert "a foreign numpy" not in result.stdout + result.stderr
+    said = {"run.sh": "train: ", "separate.sh": "no_such_file.wav"}[script]
+    assert said in result.stdout + result.stderr
 
 
 def test_extras_come_when_they_are_needed_and_stay(machine):
