@@ -50,9 +50,9 @@ def separate(mix, rate: int, model=None, device: str = "auto") -> dict:
     """
     import torch
 
+    from local.base.audio import HIGHEST_RATE, LOWEST_RATE
     from local.model import pretrained
     from local.separation import windows
-    from local.separation.recordings import HIGHEST_RATE, LOWEST_RATE
 
     signal_ = torch.as_tensor(mix)
     if signal_.dim() not in (1, 2) or not signal_.is_floating_point() or not signal_.numel():
@@ -196,7 +196,7 @@ def _attenuation(text: str) -> float:
 
 
 def _rate(text: str) -> int:
-    from local.separation.recordings import HIGHEST_RATE, LOWEST_RATE
+    from local.base.audio import HIGHEST_RATE, LOWEST_RATE
 
     if not (text.isdecimal() and LOWEST_RATE <= int(text) <= HIGHEST_RATE):
         raise argparse.ArgumentTypeError(

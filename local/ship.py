@@ -59,6 +59,9 @@ def ship(source: Path, name: str, overrides: dict | None = None) -> tuple[Path, 
     package["state_dict"] = {
         key: value.half() if value.is_floating_point() else value for key, value in exact.items()
     }
+    beyond = [key for key, value in package["state_dict"].items() if not value.isfinite().all()]
+    if beyond:
+        raise UserError(f"{source}: weight {beyond[0]!r} is beyond what float16 can hold")
     target = ROOT / "recipes" / recipe / "pretrained" / f"{name}.pth"
     with replace(target) as temporary:
         checkpoint.write(temporary, package)

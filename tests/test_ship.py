@@ -36,6 +36,13 @@ def test_weights_that_float16_cannot_hold_are_refused(source, tmp_path):
     with torch.no_grad():
         separator.network.mask.bias.fill_(1e6)
     checkpoint.save(source, separator, {"provenance": {}})
+    with pytest.raises(UserError, match=r"weight 'mask\.bias' is beyond what float16 can hold"):
+        ship.ship(source, "voice")
+    assert not list(tmp_path.glob("recipes/**/*.pth"))
+
+
+def test_weights_whose_rounding_is_heard_are_refused(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(ship, "TOLERANCE_DB", -150.0)  # float16 has 11 bits, about -66 dB
     with pytest.raises(UserError, match="as float16 its estimates change"):
         ship.ship(source, "voice")
     assert not list(tmp_path.glob("recipes/**/*.pth"))

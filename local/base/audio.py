@@ -14,6 +14,7 @@ import soundfile
 from local.base.disk import replace
 from local.base.errors import UserError
 
+LOWEST_RATE, HIGHEST_RATE = 1000, 768_000  # Hz, of recordings and models; beyond, it is a mistake
 BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 KAISER_BEST = {
     "resampling_method": "sinc_interp_kaiser",

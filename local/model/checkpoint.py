@@ -7,12 +7,14 @@ order), mixture_consistency, provenance.
 """
 
 import io
+import math
 import os
 from pathlib import Path
 
 import torch
 
 from local import SOURCES
+from local.base.audio import HIGHEST_RATE, LOWEST_RATE
 from local.base.disk import replace
 from local.base.errors import UserError
 
@@ -20,6 +22,10 @@ FORMAT = 1
 KEYS = {"model_name": str, "model_args": dict, "state_dict": dict, "infos": dict, "winnow": dict}
 WINNOW_KEYS = {"recipe": str, "sample_rate": int, "sources": list, "mixture_consistency": str,
                "provenance": dict}  # fmt: skip
+
+FACTS = {"parameters": (int,), "macs_per_second": (int, float), "seed": (int,),
+         "audio_seconds_seen": (int, float), "training_seconds": (int, float)}  # fmt: skip
+"""Numbers under ``infos`` that reports calculate with, where they are there; types."""
 
 
 def save(path: Path | str, separator, infos: dict) -> None:
@@ -67,7 +73,8 @@ def read(path: Path | str) -> dict:
     """The dict of a checkpoint, on the CPU. Nothing but tensors and plain types is unpickled.
 
     Raises:
-        UserError: no such file, not a checkpoint of winnow, or of another format.
+        UserError: no such file, not a checkpoint of winnow, or of another format; a field of the
+            wrong type or out of range; weights that are not finite.
     """
     path = Path(path)
     if not path.is_file():
@@ -88,7 +95,25 @@ def read(path: Path | str) -> dict:
     if sorted(map(str, winnow["sources"])) != sorted(SOURCES):
         found = winnow["sources"]
         raise UserError(f"{path}: expected the sources {list(SOURCES)}, found {found!r}")
+    rate = winnow["sample_rate"]
+    if type(rate) is bool or not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise UserError(f"{path}: expected a sample_rate from {LOWEST_RATE} to {HIGHEST_RATE} Hz,"
+                        f" found {rate!r}")  # fmt: skip
+    for key, kinds in FACTS.items():
+        value = package["infos"].get(key)
+        if value is not None and not (type(value) in kinds and 0 <= value < math.inf):
+            names = " or ".join(kind.__name__ for kind in kinds)
+            raise UserError(f"{path}: infos: expected {key!r} as {names} from 0, found {value!r}")
+    for name, weight in package["state_dict"].items():
+        if not _finite(weight):
+            raise UserError(f"{path}: weight {name!r} holds NaN or infinite values; train it again")
     return package
+
+
+def _finite(weight: torch.Tensor) -> bool:
+    if weight.layout is not torch.strided or weight.is_quantized or weight.is_meta:
+        return False  # of no recipe
+    return bool(weight.isfinite().all())
 
 
 def _expect(tree, kinds: dict, path: Path) -> None:

@@ -19,11 +19,11 @@ import numpy as np
 import soundfile
 
 from local.base import audio
+from local.base.audio import HIGHEST_RATE, LOWEST_RATE
 from local.base.disk import replace
 from local.base.errors import UserError
 
 BLOCK = 2**18  # samples of all channels together that are held while reading or writing
-LOWEST_RATE, HIGHEST_RATE = 1000, 768_000  # Hz; beyond, a header is wrong
 NOT_INTEGER = ("FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II",
                "MPEG_LAYER_III")  # fmt: skip
 """Subtypes that can say more than full scale."""

@@ -488,7 +488,20 @@ def change(tree: dict, key: str, value) -> None:
         ("winnow", ..., ["'winnow'"]),
         ("winnow.recipe", ..., ["'recipe'"]),
         ("winnow.sample_rate", "x", ["'sample_rate'"]),
+        ("winnow.sample_rate", True, ["sample_rate from 1000 to 768000 Hz", "True"]),
+        ("winnow.sample_rate", 0, ["sample_rate from 1000", "found 0"]),
+        ("winnow.sample_rate", -16000, ["sample_rate from 1000", "found -16000"]),
+        ("winnow.sample_rate", 10**9, ["sample_rate from 1000", "found 1000000000"]),
+        ("winnow.sample_rate", 16000.0, ["'sample_rate'"]),
         ("winnow.provenance", ..., ["'provenance'"]),
+        ("winnow.provenance", [1], ["'provenance'"]),
+        ("infos.parameters", "many", ["'parameters'", "'many'"]),
+        ("infos.parameters", 1.5, ["'parameters'", "1.5"]),
+        ("infos.macs_per_second", [1], ["'macs_per_second'"]),
+        ("infos.audio_seconds_seen", float("nan"), ["'audio_seconds_seen'", "nan"]),
+        ("infos.training_seconds", float("inf"), ["'training_seconds'", "inf"]),
+        ("infos.training_seconds", -1, ["'training_seconds'", "-1"]),
+        ("infos.seed", True, ["'seed'", "True"]),
         ("winnow.format", ..., ["expected format 1", "None"]),
         ("winnow.format", 2, ["expected format 1", "2"]),
         ("winnow.format", True, ["expected format 1", "True"]),
@@ -515,6 +528,30 @@ def test_a_checkpoint_with_a_fault(saved, key, value, parts):
     assert "\n" not in line
     for part in parts:
         assert part in line
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_weight_that_is_not_finite(saved, value, dtype):
+    package = torch.load(saved, weights_only=True)
+    name = "decoder.filterbank._filters"
+    package["state_dict"][name] = package["state_dict"][name].to(dtype)
+    separators.load(saved)
+    package["state_dict"][name].flatten()[-1] = value
+    torch.save(package, saved)
+    with pytest.raises(UserError, match=rf"weight '{name}' holds NaN or infinite values"):
+        separators.load(saved)
+
+
+@pytest.mark.parametrize(
+    "weight", [torch.zeros(2, 2).to_sparse(), torch.zeros(2, device="meta")], ids=["sparse", "meta"]
+)
+def test_a_weight_without_values(saved, weight):
+    package = torch.load(saved, weights_only=True)
+    package["state_dict"]["decoder.filterbank._filters"] = weight
+    torch.save(package, saved)
+    with pytest.raises(UserError, match=str(saved)):
+        separators.load(saved)
 
 
 def test_a_missing_weight(saved):
@@ -566,7 +603,7 @@ def test_the_network_equals_asteroids_and_keeps_its_names(narrow):
 
 
 def test_parameters_and_operations_are_counted(toy):
-    rate = 30
+    rate = 1030
     separator = toy(CONVOLUTION, **{"data.sample_rate": rate})
     assert separators.count_parameters(separator) == (6 * 4 + 6) + 4 * 5 * (6 + 5 + 2) + (5 * 4 + 4)
     frames = (separators.MACS_SECONDS * rate - 4) // 2 + 1
