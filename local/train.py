@@ -157,7 +157,9 @@ def descend(separator, conf: dict, manifests: dict, last: Path) -> dict | None:
     """
     import pytorch_lightning as pl
     import torch
+    from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+    from local.training import precision
     from local.training.saved_state import AtomicFile, LastCheckpoint
     from local.training.system import System
 
@@ -172,6 +174,9 @@ def descend(separator, conf: dict, manifests: dict, last: Path) -> dict | None:
     settings = conf["trainer"]
     # without a limit it still counts the time, over all interruptions
     timer = pl.callbacks.Timer(duration=settings["max_time"], interval="step")
+    arithmetic, slow = precision.choose(settings["precision"], settings["accelerator"])
+    if slow and rank_zero_only.rank == 0:
+        print(f"note: {slow}", file=sys.stderr)
     callbacks = [timer, LastCheckpoint(last, settings["checkpoint_steps"])]
     if settings["patience"]:
         callbacks.append(pl.callbacks.EarlyStopping("val_loss", patience=settings["patience"]))
@@ -180,7 +185,7 @@ def descend(separator, conf: dict, manifests: dict, last: Path) -> dict | None:
         devices=settings["devices"],
         num_nodes=settings["num_nodes"],
         strategy=_strategy(system, settings),
-        precision=settings["precision"],
+        precision=arithmetic,
         max_epochs=settings["max_epochs"],
         accumulate_grad_batches=settings["accumulate"],
         callbacks=callbacks,
@@ -216,6 +221,7 @@ def descend(separator, conf: dict, manifests: dict, last: Path) -> dict | None:
         "steps": trainer.global_step,
         "best_epoch": best["epoch"],
         "validation": {key: round(value, 4) for key, value in best["metrics"].items()},
+        "precision": arithmetic,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
     }

@@ -1,6 +1,7 @@
 """Stage 1: what is learnt, what is written, and that a continued training is the same one."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -88,6 +89,20 @@ def test_writes_model_settings_and_provenance(place, monkeypatch, capsys):
     stage(monkeypatch, "--model", "convtasnet", changes=NARROW)
     assert "already trained" in capsys.readouterr().out
     assert (folder / "best_model.pth").stat().st_mtime_ns == before
+
+
+def test_the_precision_taken_and_its_price_are_said(place, monkeypatch, capsys):
+    monkeypatch.setattr("torch.cpu.get_capabilities", dict)  # a CPU without bfloat16
+    stage(monkeypatch, "--model", "convtasnet", changes=NARROW | {"trainer.precision": "auto"})
+    facts = disk.read_yaml(trained(place) / "provenance.yml")
+    assert facts["precision"] == "32-true"
+    assert "bfloat16" not in capsys.readouterr().err
+    stage(monkeypatch, "--model", "convtasnet", "--tag", "half",
+          changes=NARROW | {"trainer.precision": "bf16-mixed"})  # fmt: skip
+    facts = disk.read_yaml(trained(place, "convtasnet_half") / "provenance.yml")
+    assert facts["precision"] == "bf16-mixed"
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "bfloat16" in line)
+    assert re.search(r"took \d+\.\d times as long", line)
 
 
 def test_other_settings_are_refused_and_more_epochs_continue(place, monkeypatch):

@@ -263,6 +263,17 @@ settle_python() {
 # check_settings: what can only be checked with Python (torch is not imported)
 check_settings() {
   "$PYTHON" -m local.base.config "${RECIPE[@]}" ${SETTINGS[@]+"${SETTINGS[@]}"} >/dev/null || exit
+  if given tag; then # better known before stage 0
+    "$PYTHON" -c '
+import sys
+from local.base import errors, experiment
+parser, sys.argv[0] = errors.Parser(), "run.sh"
+experiment.add_arguments(parser)
+def main():
+    args = parser.parse_args()
+    experiment.experiment_name(args.model, args.preset, args.tag)
+errors.guard(main)' "${EXPERIMENT[@]}" || exit
+  fi
   if given metrics; then
     "$PYTHON" -c '
 import sys

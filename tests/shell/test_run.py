@@ -178,6 +178,7 @@ def test_comparison_is_on_the_data_of_the_experiment_before_it(checkout, stub):
         (["--channel", "left"], ["--channel", "whole number", "'left'"]),
         (["--max-rejected", "100.5"], ["--max-rejected", "0 to 100", "'100.5'"]),
         (["--engine", "slow"], ["--engine", "fast or museval", "'slow'"]),
+        (["--model=blstm", "--tag=complex"], ["--tag complex", "recipe blstm_complex"]),
         (["--metrics", "si_sdr,sdrr"], ["--metrics", "'sdrr'", "sdr"]),
         (["--metrics", "snr", "--stop-stage", "1"], ["--metrics", "stage 2", "0 to 1"]),
         (["--restart", "--stage", "2"], ["--restart", "stage 1"]),

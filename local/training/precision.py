@@ -1,0 +1,69 @@
+"""The arithmetic of a training: what ``trainer.precision: auto`` is, whether bfloat16 is real."""
+
+import time
+
+import torch
+from torch.nn import functional
+
+from local.base.errors import UserError
+
+BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # of x86, x86 and ARM, as torch calls them
+SIDE, ROUNDS = 512, 3  # of the products that tell how slow an emulation is
+
+
+def choose(asked: str, accelerator: str) -> tuple[str, str | None]:
+    """What to compute in.
+
+    Args:
+        asked: the setting ``trainer.precision``.
+        accelerator: the setting ``trainer.accelerator``.
+
+    Returns:
+        Lightning's name of the precision, ``bf16-mixed`` for ``auto`` only where the hardware has
+        it; and None, or the line that says why what was asked for is slow.
+
+    Raises:
+        UserError: float16 on a CPU, instead of which Lightning would take bfloat16.
+    """
+    device = _device(accelerator)
+    if asked == "16-mixed" and device == "cpu":
+        raise UserError("trainer.precision 16-mixed needs a GPU; auto takes what suits this CPU")
+    real = has_bfloat16(device)
+    if asked == "auto":
+        return ("bf16-mixed" if real else "32-true"), None
+    if asked != "bf16-mixed" or real or device != "cpu":
+        return asked, None
+    return asked, (f"this CPU has no bfloat16 and emulates it: a training step of a linear layer"
+                   f" took {slowdown():.1f} times as long as in float32; --trainer.precision auto"
+                   " takes bf16-mixed only where the hardware has it")  # fmt: skip
+
+
+def _device(accelerator: str) -> str:
+    """The type of device that Lightning takes for an accelerator."""
+    if accelerator in ("auto", "gpu"):
+        if torch.cuda.is_available():
+            return "cuda"
+        if torch.backends.mps.is_available():
+            return "mps"
+    return "mps" if accelerator == "mps" else "cpu"
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether a type of device multiplies in bfloat16, rather than emulating it."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device == "cpu" and any(map(torch.cpu.get_capabilities().get, BFLOAT16))
+
+
+def slowdown() -> float:
+    """How many times as long as in float32 a step of a linear layer takes on this CPU, now."""
+    x, weight = torch.ones(SIDE, SIDE), torch.ones(SIDE, SIDE, requires_grad=True)
+
+    def seconds(mixed: bool) -> float:
+        start = time.perf_counter()
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+            functional.linear(x, weight).sum().backward()
+        return time.perf_counter() - start
+
+    both = [(seconds(True), seconds(False)) for _ in range(1 + ROUNDS)][1:]  # the first is slow
+    return min(mixed for mixed, _ in both) / min(plain for _, plain in both)

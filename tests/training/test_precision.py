@@ -1,0 +1,84 @@
+"""Which arithmetic a training takes, on hardware with and without bfloat16."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from local.base.errors import UserError
+from local.training import precision
+
+
+def without_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+def cpu(monkeypatch, *flags):
+    """A CPU that can do what these flags say, and AVX2."""
+    without_gpu(monkeypatch)
+    known = {"avx2": True, "avx512_bf16": False, "amx_int8": True} | dict.fromkeys(flags, True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known)
+
+
+def test_this_cpu_is_what_the_system_says_of_it():
+    """Where the kernel lists the flags: those of bfloat16 on x86, and on ARM."""
+    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    flags = set(" ".join(re.findall(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)).split())
+    if flags:
+        assert precision.has_bfloat16("cpu") == bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
+    assert precision.has_bfloat16("mps") is False
+
+
+@pytest.mark.parametrize("flag", ["avx512_bf16", "amx_bf16", "bf16"])
+def test_auto_is_bfloat16_where_the_cpu_has_it(monkeypatch, flag):
+    cpu(monkeypatch, flag)
+    for accelerator in ("auto", "cpu"):
+        assert precision.choose("auto", accelerator) == ("bf16-mixed", None)
+        assert precision.choose("bf16-mixed", accelerator) == ("bf16-mixed", None)
+        assert precision.choose("32-true", accelerator) == ("32-true", None)
+
+
+def test_auto_is_float32_where_it_does_not_and_the_emulation_is_told(monkeypatch):
+    cpu(monkeypatch)
+    assert precision.choose("auto", "auto") == ("32-true", None)
+    assert precision.choose("32-true", "auto") == ("32-true", None)
+    monkeypatch.setattr(precision, "slowdown", lambda: 15.25)
+    chosen, line = precision.choose("bf16-mixed", "cpu")
+    assert chosen == "bf16-mixed"
+    assert "15.2 times" in line
+    assert "precision auto" in line
+
+
+@pytest.mark.parametrize(("major", "chosen"), [(7, "32-true"), (8, "bf16-mixed")])
+def test_a_gpu_has_it_from_its_eighth_generation_on(monkeypatch, major, chosen):
+    cpu(monkeypatch)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    properties = type("Properties", (), {"major": major})
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
+    for accelerator in ("auto", "gpu"):
+        assert precision.choose("auto", accelerator) == (chosen, None)
+        assert precision.choose("bf16-mixed", accelerator) == ("bf16-mixed", None)
+    assert precision.choose("auto", "cpu") == ("32-true", None)
+
+
+def test_float16_on_a_cpu_is_refused(monkeypatch):
+    cpu(monkeypatch, "amx_bf16")
+    with pytest.raises(UserError, match="16-mixed needs a GPU"):
+        precision.choose("16-mixed", "auto")
+
+
+def test_the_ratio_is_that_of_the_times(monkeypatch):
+    """A clock that each product in bfloat16 moves by 6 s and each in float32 by 2 s."""
+    now, passed = 0.0, {True: 6.0, False: 2.0}
+
+    def multiply(x, weight):
+        nonlocal now
+        now += passed[torch.is_autocast_enabled("cpu")]
+        return x @ weight
+
+    monkeypatch.setattr(precision.functional, "linear", multiply)
+    monkeypatch.setattr(precision.time, "perf_counter", lambda: now)
+    assert precision.slowdown() == 3.0
