@@ -11,10 +11,8 @@ heard is separated by the models that were scored.
 import textwrap
 from pathlib import Path
 
-from tqdm import tqdm
-
 from local import SOURCES
-from local.base import disk, experiment
+from local.base import disk, experiment, progress
 from local.base.errors import Parser, UserError, guard
 from local.corpus import manifest
 from local.reporting import contenders, figures, pages, significance, standings, statistics, tables
@@ -145,7 +143,9 @@ def write_examples(
     picked = statistics.pick_examples(rank, labels, EXAMPLES, standings.SEED)
     places = {test.row(i).id: i for i in range(len(test))}
     cards = []
-    for number, example in enumerate(tqdm(picked, desc="examples", unit="example", leave=False), 1):
+    for number, example in enumerate(
+        progress.bar(picked, "examples", unit="examples", leave=False), 1
+    ):
         i = places[example.id]
         mix, sources, rate = test.mix(i), test.sources(i), test.row(i).sample_rate
         estimates = {name: separators.separate(separator, mix, rate, sources)

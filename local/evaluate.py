@@ -13,10 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas
-from tqdm import tqdm
 
 from local import SOURCES
-from local.base import disk, experiment, parallel
+from local.base import disk, experiment, parallel, progress
 from local.base.errors import Parser, UserError, guard
 from local.corpus import manifest
 from local.scoring import example, metrics, score_table
@@ -149,7 +148,8 @@ def _scored(place, test, job, chosen, run, label) -> pandas.DataFrame:
     with Journal(_partial(place), work, job.columns) as journal:
         rest = [i for i, name in enumerate(ids) if name not in journal.rows]
         arriving = run(functools.partial(example.score, job), rest)
-        for rows in tqdm(arriving, label, len(ids), initial=len(ids) - len(rest), unit="file"):
+        done = len(ids) - len(rest)
+        for rows in progress.bar(arriving, label, len(ids), "files", initial=done):
             journal.append(rows)
     fresh = pandas.DataFrame([row for name in ids for row in journal.rows[name]]).set_index(KEYS)
     if known is None:

@@ -17,6 +17,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from local.base import progress
 from local.base.disk import read_yaml, replace, write_yaml
 from local.base.errors import Parser, UserError, guard, nearest
 from local.base.experiment import data_dir
@@ -121,7 +122,6 @@ def look_at(root: Path, channel: int | None) -> dict[str, Look]:
         UserError: a split cannot be listed.
     """
     from joblib import Parallel, cpu_count, delayed
-    from tqdm import tqdm
 
     looks, tasks = {}, []
     for split in SPLITS:
@@ -134,8 +134,8 @@ def look_at(root: Path, channel: int | None) -> dict[str, Look]:
             tasks += [(root, split, folder, channel) for folder in folders]
     workers = max(1, min(cpu_count(), len(tasks) // FOLDERS_PER_WORKER))
     results = Parallel(workers, return_as="generator")(delayed(look)(*task) for task in tasks)
-    progress = tqdm(results, total=len(tasks), desc="looking", unit=" folders")
-    for (_, split, *_), seen in zip(tasks, progress, strict=True):
+    seen_in_turn = progress.bar(results, "looking", len(tasks), "folders")
+    for (_, split, *_), seen in zip(tasks, seen_in_turn, strict=True):
         mixtures, examples, rejections = looks[split]
         examples += seen.examples
         rejections += seen.rejections

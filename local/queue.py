@@ -27,6 +27,7 @@ def main() -> None:
     models = list(dict.fromkeys(args.models))
     for model in models:  # a fault in the last one is better known before the first is trained
         config.read(model, args.preset, overrides)
+        experiment.experiment_name(model, args.preset, args.tag)
     if not (experiment.data_dir(args.name) / "train.csv").is_file():
         raise UserError(f"{experiment.data_dir(args.name)}/train.csv: not there; stage 0 makes it")
     settings = [f"--{key}={value}" for key, value in overrides.items()]

@@ -13,10 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas
-from tqdm import tqdm
 
 from local import SOURCES
-from local.base import disk, experiment
+from local.base import disk, experiment, progress
 from local.base.errors import Parser, UserError, guard
 from local.corpus import manifest
 from local.reporting import figures, pages, statistics, tables
@@ -167,7 +166,7 @@ def write_examples(
     chosen = sorted(why, key=lambda name: levels.index(labels[name]))
     places = {test.row(i).id: i for i in range(len(test))}
     cards, found = [], {}
-    for name in tqdm(chosen, desc="examples", unit="example", leave=False):
+    for name in progress.bar(chosen, "examples", unit="examples", leave=False):
         i, anchor = places[name], f"example-{len(cards) + 1}"
         mix, sources, rate = test.mix(i), test.sources(i), test.row(i).sample_rate
         estimates = {"estimate": separate(mix, rate, sources)}

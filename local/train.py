@@ -160,6 +160,7 @@ def descend(separator, conf: dict, manifests: dict, last: Path) -> dict | None:
     from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
     from local.training import precision
+    from local.training.progress_lines import ProgressLines
     from local.training.saved_state import AtomicFile, LastCheckpoint
     from local.training.system import System
 
@@ -178,6 +179,8 @@ def descend(separator, conf: dict, manifests: dict, last: Path) -> dict | None:
     if slow and rank_zero_only.rank == 0:
         print(f"note: {slow}", file=sys.stderr)
     callbacks = [timer, LastCheckpoint(last, settings["checkpoint_steps"])]
+    if not sys.stdout.isatty():
+        callbacks.append(ProgressLines())
     if settings["patience"]:
         callbacks.append(pl.callbacks.EarlyStopping("val_loss", patience=settings["patience"]))
     trainer = pl.Trainer(
@@ -195,6 +198,7 @@ def descend(separator, conf: dict, manifests: dict, last: Path) -> dict | None:
         reload_dataloaders_every_n_epochs=1,
         use_distributed_sampler=False,
         enable_model_summary=False,
+        enable_progress_bar=sys.stdout.isatty(),
         plugins=[AtomicFile()],
         default_root_dir=str(last.parent.parent),
     )

@@ -13,10 +13,9 @@ import sys
 
 import numpy as np
 import pandas
-from tqdm import tqdm
 
 from local import SOURCES
-from local.base import config, experiment
+from local.base import config, experiment, progress
 from local.base.errors import Parser, UserError, guard
 from local.reporting import statistics, tables
 
@@ -50,7 +49,7 @@ def main() -> None:
     snr_db = splits["valid"].rows["snr_db"]
     chosen = spread(snr_db, args.files)
     lines = {MIXTURE: scores(None, splits["valid"], chosen)}
-    for changes, conf in zip(grid, tqdm(confs, desc="tuning", unit=" settings"), strict=True):
+    for changes, conf in zip(grid, progress.bar(confs, "tuning", unit="settings"), strict=True):
         name = " ".join(f"{key}={value}" for key, value in changes.items()) or "conf.yml"
         lines[name] = scores(fitted(args.model, conf, splits["train"]), splits["valid"], chosen)
     print(tables.text(table(lines, snr_db.iloc[chosen])), end="")

@@ -14,7 +14,7 @@ import toy_recipes
 import triplet_trees
 
 from local import ROOT, train
-from local.base import config, disk
+from local.base import config, disk, progress
 from local.base.errors import UserError
 from local.corpus import manifest
 from local.model import checkpoint, separators
@@ -89,6 +89,28 @@ def test_writes_model_settings_and_provenance(place, monkeypatch, capsys):
     stage(monkeypatch, "--model", "convtasnet", changes=NARROW)
     assert "already trained" in capsys.readouterr().out
     assert (folder / "best_model.pth").stat().st_mtime_ns == before
+
+
+def test_a_log_file_holds_lines_not_bars(place):
+    """All that a training says where its output is no terminal."""
+    output, _ = child(place, NARROW).communicate(timeout=120)
+    first, *notes, last = output.splitlines()
+    assert "\r" not in output
+    assert "\x1b" not in output
+    assert first.startswith("convtasnet: ")
+    assert notes == []
+    assert last == "exp/d/convtasnet/best_model.pth: written"
+
+
+def test_a_line_now_and_then(place, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "INTERVAL", 0.0)
+    stage(monkeypatch, "--model", "convtasnet", changes=NARROW)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch")]
+    # 2 epochs of 6 mixtures in batches of 2
+    assert [line.partition(",")[0] for line in lines] == ["epoch 1"] * 3 + ["epoch 2"] * 3
+    assert [re.search(r"step (\d+), ", line)[1] for line in lines] == list("123456")
+    assert all(re.search(r"gone: loss -?\d+\.\d{3}", line) for line in lines)
+    assert "val_loss" in lines[-1]
 
 
 def test_the_precision_taken_and_its_price_are_said(place, monkeypatch, capsys):

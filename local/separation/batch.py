@@ -10,6 +10,7 @@ import torch
 from soundfile import available_formats
 from tqdm import tqdm
 
+from local.base import progress
 from local.base.errors import UserError, nearest
 from local.model import pretrained
 from local.model.pretrained import choose_device
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     separator.to(device)
     say(f"{separator.recipe} ({separator.infos['file']}), {separator.sample_rate} Hz, on {device}")
     failed = 0
-    for job in tqdm(todo, "recordings", unit="file", disable=None if len(todo) > 1 else True):
+    for job in progress.bar(todo, "recordings", unit="files", disable=len(todo) == 1):
         try:
             _separate(job, separator, args)
         except BrokenPipeError:
@@ -102,9 +103,8 @@ def mixing(names: list[str], remix=None, attenuation_limit: float | None = None)
 def _fill(spool: recordings.Spool, recording, separator, rate: int, matrix: np.ndarray) -> None:
     _, channels, frames = spool.shape
     name = Path(recording.name).name
-    with tqdm(
-        total=round(frames * channels / rate), desc=name, unit="s", leave=False, disable=None
-    ) as bar:
+    seconds = round(frames * channels / rate)
+    with progress.bar(desc=name, total=seconds, unit="s", leave=False) as bar:
         for first in range(0, channels, CHANNELS):
             group, at = slice(first, first + CHANNELS), 0
             mix = _opener(recording, group)

@@ -10,8 +10,8 @@ def fit(separator, conf: dict, train_manifest) -> None:
     """
     import torch
     from torch.utils.data import DataLoader
-    from tqdm import tqdm
 
+    from local.base import progress
     from local.training import mixtures
 
     data = mixtures.training(train_manifest, conf["data"], conf["seed"])
@@ -21,4 +21,4 @@ def fit(separator, conf: dict, train_manifest) -> None:
     torch.manual_seed(conf["seed"])
     separator.eval()
     with torch.no_grad():
-        separator.network.fit(tqdm(loader, desc="fitting", unit="batch"))
+        separator.network.fit(progress.bar(loader, "fitting", unit="batches"))

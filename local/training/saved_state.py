@@ -31,7 +31,7 @@ class LastCheckpoint(pl.callbacks.Checkpoint):
 
     def _save(self, trainer) -> None:
         self._saved_at = trainer.global_step
-        trainer.save_checkpoint(self.path)
+        trainer.save_checkpoint(self.path, weights_only=False)
 
 
 class AtomicFile(TorchCheckpointIO):
