@@ -2,15 +2,17 @@
 
 Run by hand from the checkout::
 
-    python tests/benchmarks/realtime_factor.py [RECIPE ...] [--seconds 4 10 30] [--rounds 5]
+    python tests/benchmarks/realtime_factor.py [NAME ...] [--seconds 4 10 30] [--rounds 5] [--write]
 
-Every recipe whose packages are installed, or those that are named, with the settings of its
-conf.yml. In every round each one separates the same mixtures in turn, through ``models.separate``
-as stage 2 does, and, where it has weights to train, does one step of training on 2 mixtures of
-2 s (loss, gradient, clipping, optimiser). Printed are seconds of CPU time per second of audio,
-the median over the rounds: on an idle machine that is the real-time factor, on a busy one it
-leaves out what others do. What comes first, compiling and planning, is not counted. All recipes are
-kept in memory, some 12 GB.
+NAME is ``RECIPE``, with the settings of its conf.yml, or ``RECIPE-PRESET``. Without names, it is
+every recipe whose packages are installed, and each that has weights also with the preset small. In
+every round each one separates the same mixtures in turn, through ``separators.separate`` as stage 2
+does, and, if it has weights and no preset, does one step of training on 2 mixtures of 2 s (loss,
+gradient, clipping, optimiser). Printed are seconds of CPU time per second of audio, the median over
+the rounds: on an idle machine that is the real-time factor, on a busy one it leaves out what others
+do. What comes first, compiling and planning, is not counted. All are kept in memory, some 12 GB.
+``--write`` makes recipes/speed.csv of the first length; ``python -m local.results write`` makes its
+table and the figure.
 """
 
 import os
@@ -18,6 +20,7 @@ import os
 os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 import argparse
+import shlex
 import statistics
 import sys
 import time
@@ -26,41 +29,50 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
+from tqdm import tqdm
 
-from local.base import config
+from local.base import config, experiment
 from local.base.errors import UserError
 from local.model import separators
-from local.reporting import tables
+from local.reporting import speeds, tables
 from local.training.losses import SourceLoss
 from local.training.system import make_optimizer
 
 BATCH, SEGMENT = 2, 2.0  # mixtures, and seconds of each, per step of training
+SMALL = "-small"
 TARGET = 0.01
 RIVAL = "noisereduce"
 TARGETED = ("spectral_subtraction", "wiener")  # at most TARGET, and not slower than RIVAL
 
 
 def main() -> None:
-    """Time all recipes in turns and print a table."""
+    """Time all in turns and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("recipes", nargs="*", help="default: all that can be built")
+    parser.add_argument("names", nargs="*", help="RECIPE or RECIPE-PRESET; default: all")
     parser.add_argument("--seconds", nargs="+", type=float, default=[4, 10, 30], help="of audio")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--write", action="store_true", help="write recipes/speed.csv")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    jobs = {}
-    for name in args.recipes or config.recipes():
+    names = args.names or [f"{recipe}{end}" for recipe in config.recipes() for end in ("", SMALL)]
+    jobs, parameters = {}, {}
+    for name in names:
+        recipe, _, preset = name.partition("-")
         try:
-            separator = prepared(name)
+            separator = prepared(recipe, preset or None)
         except UserError as error:
             print(f"left out: {error}")
             continue
+        count = separators.count_parameters(separator)
+        if preset and not count and not args.names:
+            continue  # what has nothing to train has no smaller size
+        parameters[name] = count
         for seconds in args.seconds:
             jobs[name, seconds] = separation(separator, seconds)
-        if separators.count_parameters(separator):
-            jobs[name, None] = training(name)
+        if count and not preset:
+            jobs[name, None] = training(recipe)
     times = {key: [] for key in jobs}
-    for key in [*jobs] + [*jobs] * args.rounds:  # the first round warms up
+    for key in tqdm([*jobs] * (1 + args.rounds)):  # the first round warms up
         start = time.process_time()
         jobs[key]()
         times[key].append(time.process_time() - start)
@@ -69,11 +81,30 @@ def main() -> None:
         for (name, seconds), spent in times.items()
     }
     report(factors, args.seconds)
+    if args.write:
+        write(factors, args.seconds[0], parameters)
 
 
-def prepared(recipe: str) -> separators.Separator:
+def write(factors: dict, seconds: float, parameters: dict[str, int]) -> None:
+    """Write recipes/speed.csv."""
+    commit = experiment.provenance()["commit"]
+    command = shlex.join(["python", "tests/benchmarks/realtime_factor.py", *sys.argv[1:]])
+    rows = []
+    for name, count in parameters.items():
+        recipe, _, preset = name.partition("-")
+        training = factors.get((name, None))
+        rows.append({
+            "recipe": recipe, "preset": preset, "parameters": count, "seconds": f"{seconds:g}",
+            "separation": f"{factors[name, seconds]:.6f}",
+            "training": "" if training is None else f"{training:.6f}",
+            "commit": commit, "command": command,
+        })  # fmt: skip
+    speeds.write(rows)
+
+
+def prepared(recipe: str, preset: str | None) -> separators.Separator:
     """An untrained separator; what is learnt without gradients is learnt from noise."""
-    separator = separators.build(recipe)
+    separator = separators.build(recipe, preset)
     if hasattr(separator.network, "fit"):
         sources = signals(SEGMENT, separator.sample_rate, BATCH)
         with torch.no_grad():
