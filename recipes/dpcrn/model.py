@@ -1,0 +1,282 @@
+"""DPCRN: convolutions over frequency around recurrent layers along both axes of a spectrogram."""
+
+import torch
+from asteroid.models import BaseModel
+from torch import nn
+from torch.nn import functional as F
+
+from local.blocks.input_statistics import Moments
+from local.blocks.stft import STFT
+from local.blocks.stft_frames import Frames
+
+QUIET = 1e-5  # level of silence, a magnitude: far under that of a single step of 16 bits
+FLOOR = 1e-4  # magnitude under the logarithm, over the level
+COMPRESSION = 0.3  # exponent of the magnitude in the real and imaginary parts
+SMALL = 1e-4  # keeps the angle of nothing finite
+PARTS = 3  # of the input: log-magnitude, compressed real and imaginary part
+
+
+class DPCRN(BaseModel):
+    """Log-magnitude and compressed real and imaginary parts in, a complex mask for the voice out.
+
+    After Le, Chen, Chen and Lu 2021, "DPCRN: Dual-Path Convolution Recurrent Network for Single
+    Channel Speech Enhancement" (Interspeech), section 2, and its authors' code: convolutions over
+    frequency, causal in time, halve the frequencies and widen the channels; dual-path blocks pass
+    along the frequencies of a frame in both directions and along time forwards; transposed
+    convolutions with skips come back. The noise is what the voice leaves of the mixture.
+
+    It looks back only, and can run live (``start``, ``step``, ``finish``).
+
+    Departures:
+
+    - The mask is a gain from 0 to 1 and a turn of the phase, which starts at none, not a real and
+      an imaginary part of any value: magnitudes are learnt first and fast.
+    - The input is not the real and imaginary part normalised within the frame but ``PARTS``, in
+      units of the level of the last ``level`` frames, standardised at each frequency by statistics
+      of the training mixtures. So the estimates move with the level of the mixture.
+    - Padding over frequency is the same on both sides: 51 and not 50 of 201 frequencies reach the
+      recurrent layers. LSTMs have the usual sigmoid, not Keras' hard one. The window is Hann's,
+      not a sine.
+
+    Args:
+        window: samples.
+        hop: samples between frames.
+        channels: of every convolution on the way down.
+        kernels: frequencies that each of them sees, odd; it sees two frames.
+        strides: by which each of them divides the frequencies.
+        blocks: dual-path blocks.
+        level: frames over which the level is taken, the last one included.
+        sample_rate: Hz.
+
+    Raises:
+        ValueError: sizes from which a signal could not be recovered; lists of unequal length;
+            an odd number of channels before the recurrent layers, or an even kernel.
+    """
+
+    def __init__(
+        self, window=400, hop=200, channels=(32, 32, 32, 64, 128), kernels=(5, 3, 3, 3, 3),
+        strides=(2, 2, 1, 1, 1), blocks=2, level=160, sample_rate=16000,
+    ):  # fmt: skip
+        super().__init__(sample_rate=sample_rate)
+        channels, kernels, strides = list(channels), list(kernels), list(strides)
+        self.arguments = {
+            "window": window, "hop": hop, "channels": channels, "kernels": kernels,
+            "strides": strides, "blocks": blocks, "level": level, "sample_rate": sample_rate,
+        }  # fmt: skip
+        if not len(channels) == len(kernels) == len(strides) > 0:
+            raise ValueError(f"channels {channels}, kernels {kernels}, strides {strides}: one each")
+        if min(channels) < 1 or channels[-1] % 2:
+            raise ValueError(f"channels {channels}: the last one even, half in each direction")
+        if not all(kernel % 2 for kernel in kernels):
+            raise ValueError(f"kernels {kernels}: odd numbers")
+        if min(strides) < 1 or level < 1:
+            raise ValueError(f"strides {strides}, level {level}: at least 1")
+        self.stft = STFT(window, hop)
+        self.frames = Frames(self.stft)
+        self.level = level
+        sizes = [self.stft.frequencies]
+        for stride in strides:
+            sizes.append((sizes[-1] - 1) // stride + 1)
+        self.register_buffer("mean", torch.zeros(PARTS, 1, sizes[0]))
+        self.register_buffer("deviation", torch.ones(PARTS, 1, sizes[0]))
+        inputs = [PARTS, *channels[:-1]]
+        levels = list(zip(inputs, channels, kernels, strides, strict=True))
+        self.down = nn.ModuleList(Down(*shape) for shape in levels)
+        self.blocks = nn.ModuleList(DualPath(sizes[-1], channels[-1]) for _ in range(blocks))
+        outputs = [3, *channels[:-1]]
+        self.up = nn.ModuleList(
+            Up(2 * channels[i], outputs[i], kernels[i], strides[i], sizes[i], last=i == 0)
+            for i in reversed(range(len(channels)))
+        )
+
+    def forward(self, mix: torch.Tensor) -> torch.Tensor:
+        """(batch, time) -> (batch, source, time)."""
+        parts = self.stft.parts(mix)
+        voice, _ = self._masked(parts, self._silence(len(mix)))
+        voice = self.stft.inverse_parts(voice, mix.shape[-1])
+        return torch.stack((voice, mix - voice), 1)
+
+    def _masked(self, parts: torch.Tensor, state: list) -> tuple[torch.Tensor, list]:
+        """The frames that follow.
+
+        Args:
+            parts: (batch, 2, frequency, frame).
+            state: of ``_silence``, or of the frames before.
+
+        Returns:
+            the voice's spectrum (batch, 2, frequency, frame); the state after the last frame.
+        """
+        memory = iter(state)
+        x, kept = self._features(parts, next(memory))
+        after, skips = [kept], []
+        for layer in self.down:
+            x, kept = layer(x, next(memory))
+            after.append(kept)
+            skips.append(x)
+        x = x.permute(0, 2, 3, 1)  # (batch, frame, frequency, channel)
+        for block in self.blocks:
+            x, kept = block(x, (next(memory), next(memory)))
+            after += kept
+        x = x.permute(0, 3, 1, 2)
+        for layer in self.up:
+            x, kept = layer(torch.cat((x, skips.pop()), 1), next(memory))
+            after.append(kept)
+        gain, turn = x.float().transpose(2, 3).split((1, 2), 1)
+        turn = torch.cat((1 + turn[:, :1], turn[:, 1:]), 1)  # no turn where nothing is learnt yet
+        size = (turn.square().sum(1, keepdim=True) + SMALL).sqrt()
+        a, b = (torch.sigmoid(gain) / size * turn).unbind(1)
+        real, imaginary = parts.unbind(1)
+        return torch.stack((a * real - b * imaginary, a * imaginary + b * real), 1), after
+
+    def _features(self, parts: torch.Tensor, before: torch.Tensor):
+        """Parts (batch, 2, frequency, frame) -> (batch, PARTS, frame, frequency) of mean 0.
+
+        ``before`` (batch, 2, level - 1) has the power of the frames before and a 1 for each that
+        there was, which come back for the frames that follow.
+        """
+        energy = parts.square().sum(1, keepdim=True).transpose(2, 3)
+        power = energy.mean((1, 3))
+        history = torch.cat((before, torch.stack((power, torch.ones_like(power)), 1)), 2)
+        power, count = F.avg_pool1d(history, self.level, 1).unbind(1)
+        level = (power / count).clamp(min=QUIET**2).sqrt()[:, None, :, None]
+        magnitude = (energy / level.square()).clamp(min=FLOOR**2).sqrt()
+        compressed = parts.transpose(2, 3) / level * magnitude ** (COMPRESSION - 1)
+        features = torch.cat((magnitude.log(), compressed), 1)
+        scaled = (features - self.mean) / self.deviation
+        return scaled, history[:, :, history.shape[2] - self.level + 1 :]
+
+    def _silence(self, batch: int) -> list[torch.Tensor]:
+        """What every layer remembers before the first frame."""
+        zeros = self.mean.new_zeros
+        state = [zeros(batch, 2, self.level - 1)]
+        size = self.stft.frequencies
+        for layer in self.down:
+            state.append(zeros(batch, layer.convolution.in_channels, 1, size))
+            size = (size - 1) // layer.convolution.stride[1] + 1
+        for block in self.blocks:
+            state += [zeros(1, batch * size, block.channels)] * 2
+        for layer in self.up:
+            state.append(zeros(batch, layer.convolution.in_channels, 1, size))
+            size = layer.size
+        return state
+
+    @property
+    def block(self) -> int:
+        """Samples that ``step`` takes and gives."""
+        return self.frames.block
+
+    @property
+    def latency(self) -> int:
+        """Samples by which the output of ``step`` lags its input."""
+        return self.frames.latency
+
+    def start(self, batch: int) -> tuple[torch.Tensor, ...]:
+        """The state before the first sample, for ``step``."""
+        return *self.frames.start(batch), *self._silence(batch)
+
+    def step(self, block: torch.Tensor, state: tuple) -> tuple[torch.Tensor, tuple]:
+        """The next block of a recording that goes on.
+
+        Args:
+            block: (batch, block).
+            state: of ``start``, or of the step before.
+
+        Returns:
+            (batch, source, block), the estimates of ``latency`` samples before; the new state.
+        """
+        frames, memory = state[:4], state[4:]
+        parts, mix, frames = self.frames.push(block, frames)
+        voice, changed = self._masked(parts, memory)
+        begun = self.frames.begun(frames)  # a frame before the recording leaves no memory
+        memory = [torch.where(begun, *pair) for pair in zip(changed, memory, strict=True)]
+        voice, frames = self.frames.pull(voice, frames)
+        return torch.stack((voice, mix - voice), 1), (*frames, *memory)
+
+    def finish(self, state: tuple) -> torch.Tensor:
+        """(batch, source, latency): the estimates of the last samples that went in."""
+        silence = self.mean.new_zeros(len(state[1]), self.block)
+        out = []
+        for _ in range(self.frames.ahead + 1):
+            estimates, state = self.step(silence, state)
+            out.append(estimates)
+        voice, mix = self.frames.rest(state[:4])
+        return torch.cat((*out, torch.stack((voice, mix - voice), 1)), -1)
+
+    def fit(self, batches) -> None:
+        """Mean and deviation of every part at every frequency.
+
+        Args:
+            batches: of mix (batch, time) and sources, which are not used.
+        """
+        moments = Moments()
+        self.mean.zero_()
+        self.deviation.fill_(1)
+        for mix, _ in batches:
+            mix = mix.to(self.mean.device)
+            features, _ = self._features(self.stft.parts(mix), self._silence(len(mix))[0])
+            moments.add(features.transpose(1, 2).flatten(0, 1).flatten(1))
+        self.mean.copy_(moments.mean().view_as(self.mean))
+        self.deviation.copy_(moments.deviation().view_as(self.deviation))
+
+    def get_model_args(self):
+        """Arguments that build an equal model."""
+        return self.arguments
+
+
+class Down(nn.Module):
+    """A convolution over frequency that sees this frame and the one before, norm, rectifier."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int):
+        super().__init__()
+        self.convolution = nn.Conv2d(inputs, outputs, (2, kernel), (1, stride), (0, kernel // 2))
+        self.norm, self.activation = nn.BatchNorm2d(outputs), nn.PReLU(outputs)
+
+    def forward(self, x, before):
+        """(batch, channel, frame, frequency), the frame before -> the same, the last frame."""
+        x = torch.cat((before.to(x.dtype), x), 2)
+        return self.activation(self.norm(self.convolution(x))), x[:, :, -1:]
+
+
+class Up(nn.Module):
+    """The transpose of ``Down``, which the last one is of without norm and rectifier."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, size: int, last: bool):
+        super().__init__()
+        self.size = size
+        more = (size - 1) % stride
+        self.convolution = nn.ConvTranspose2d(
+            inputs, outputs, (2, kernel), (1, stride), (1, kernel // 2), (0, more)
+        )  # of frames and one before: frames out, of which none sees one after it
+        self.after = nn.Identity()
+        if not last:
+            self.after = nn.Sequential(nn.BatchNorm2d(outputs), nn.PReLU(outputs))
+
+    def forward(self, x, before):
+        """(batch, channel, frame, frequency), the frame before -> the same, the last frame."""
+        x = torch.cat((before.to(x.dtype), x), 2)
+        return self.after(self.convolution(x)), x[:, :, -1:]
+
+
+class DualPath(nn.Module):
+    """Along the frequencies of every frame, then along time at every frequency (section 2.2).
+
+    Each way a recurrent layer, a linear one, a norm over the frame, and a skip around them.
+    """
+
+    def __init__(self, frequencies: int, channels: int):
+        super().__init__()
+        self.channels = channels
+        self.across = nn.LSTM(channels, channels // 2, batch_first=True, bidirectional=True)
+        self.along = nn.LSTM(channels, channels)
+        self.linear = nn.ModuleList(nn.Linear(channels, channels) for _ in range(2))
+        self.norm = nn.ModuleList(nn.LayerNorm((frequencies, channels)) for _ in range(2))
+
+    def forward(self, x, before):
+        """(batch, frame, frequency, channel), (hidden, cell) -> the same."""
+        batch, frames, frequencies, channels = x.shape
+        out, _ = self.across(x.reshape(-1, frequencies, channels))
+        x = x + self.norm[0](self.linear[0](out).view(x.shape))
+        sequence = x.transpose(0, 1).reshape(frames, -1, channels)
+        out, after = self.along(sequence, before)
+        out = self.linear[1](out).view(frames, batch, frequencies, channels)
+        return x + self.norm[1](out.transpose(0, 1)), after
