@@ -71,8 +71,8 @@ def write(path: Path | str, samples: np.ndarray, rate: int, subtype: str = "PCM_
         subtype: PCM_16, PCM_24, PCM_32, FLOAT or another of soundfile's.
 
     Raises:
-        UserError: an unknown extension or subtype, NaN (which integers cannot say), or a place
-            that cannot be written to.
+        UserError: an unknown extension or subtype, or NaN (which integers cannot say).
+        OSError: no room, or no place to write to.
     """
     path = Path(path)
     try:
@@ -88,8 +88,6 @@ def write(path: Path | str, samples: np.ndarray, rate: int, subtype: str = "PCM_
                 raise sink.fault
     except (ValueError, soundfile.LibsndfileError) as error:
         raise UserError(f"{path}: cannot be written ({error})") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
 class Sink(io.FileIO):

@@ -32,10 +32,14 @@ def sweep(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def scratch(folder: Path) -> Iterator[Path]:
+def scratch(folder: Path, name: Path | None = None) -> Iterator[Path]:
     """A short name in ``folder`` that nothing has; what is there in the end is removed.
 
-    The folder is made where it is missing.
+    The folder is made where it is missing. A fault is told of ``name``, the folder itself where
+    there is none, instead of a name that nobody knows.
+
+    Raises:
+        OSError: as the system says it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder.absolute())
@@ -43,6 +47,13 @@ def scratch(folder: Path) -> Iterator[Path]:
     temporary = folder / ".{}-{}-{}-{}.tmp".format(*owner, next(COUNTER))
     try:
         yield temporary
+    except OSError as error:
+        if error.errno is None:
+            raise
+        # a fault in writing names no file, others the temporary one
+        found = os.fsdecode(error.filename) if error.filename else str(temporary)
+        found = found.replace(str(temporary), str(name or folder))
+        raise OSError(error.errno, error.strerror, found) from error
     finally:
         _remove(temporary)
 
@@ -65,19 +76,11 @@ def replace(path: Path | str) -> Iterator[Path]:
         OSError: as the system says it, of ``path``.
     """
     path = Path(path)
-    with scratch(path.parent) as temporary:
-        try:
-            yield temporary
-            if temporary.is_dir() and path.is_dir():
-                shutil.rmtree(path)
-            os.replace(temporary, path)
-        except OSError as error:
-            if error.errno is None:
-                raise
-            # a fault in writing names no file, others the temporary one
-            name = os.fsdecode(error.filename) if error.filename else str(temporary)
-            name = name.replace(str(temporary), str(path))
-            raise OSError(error.errno, error.strerror, name) from error
+    with scratch(path.parent, path) as temporary:
+        yield temporary
+        if temporary.is_dir() and path.is_dir():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
 
 
 def write_yaml(path: Path | str, tree: dict) -> None:

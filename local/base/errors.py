@@ -76,6 +76,9 @@ def refusal(error: BaseException | None) -> str | None:
     """
     first = error
     while error is not None:
+        if "shared memory" in str(error):
+            return ("too little shared memory (/dev/shm) for the processes that load data: make it"
+                    " larger (docker: --shm-size), or take --data.num_workers 0")  # fmt: skip
         for code, hint in NO_ROOM.items():
             words = os.strerror(code)
             if getattr(error, "errno", None) == code or words in str(error):

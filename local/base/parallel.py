@@ -40,6 +40,12 @@ def _on_cores(task, items, jobs):
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
     jobs = min(jobs or joblib.cpu_count(), len(items))
+    if jobs == 1:
+        yield from map(task, items)
+        return
+    if joblib.parallel.mp is None:
+        raise UserError("there is no place for what processes share (/dev/shm is full or missing):"
+                        " make room there, or take --jobs 1")  # fmt: skip
     with joblib.parallel_config(
         "loky", n_jobs=jobs, inner_max_num_threads=1, idle_worker_timeout=IDLE_SECONDS
     ):
@@ -50,9 +56,8 @@ def _on_cores(task, items, jobs):
     except BrokenProcessPool:
         raise UserError("a worker process died, perhaps for want of memory; the same command"
                         " continues; try fewer --jobs") from None  # fmt: skip
-    except BaseException:
-        if jobs > 1:  # what still runs is of no use
-            get_reusable_executor().shutdown(kill_workers=True)
+    except BaseException:  # what still runs is of no use
+        get_reusable_executor().shutdown(kill_workers=True)
         raise
 
 

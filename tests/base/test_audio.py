@@ -1,5 +1,7 @@
 """Sound files keep their samples; resampling keeps the sound."""
 
+import errno
+import resource
 import sys
 
 import numpy as np
@@ -63,12 +65,37 @@ def test_nan_is_refused_and_nothing_written(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("name", ["x.sound", "x", "file/x.wav"])
-def test_places_that_cannot_be_written_to(name, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "kind", "words"),
+    [
+        ("x.sound", UserError, "x.sound: cannot be written"),
+        ("x", UserError, "x: cannot be written"),
+        ("file/x.wav", FileExistsError, "file"),
+    ],
+)
+def test_places_that_cannot_be_written_to(name, kind, words, tmp_path):
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(UserError, match="cannot be written"):
+    with pytest.raises(kind, match=words):
         audio.write(tmp_path / name, np.zeros(3), RATE)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_no_room_is_told_as_the_system_tells_it(subtype, tmp_path, monkeypatch):
+    """libsndfile itself says "System error", or nothing."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    audio.write(tmp_path / "x.wav", np.zeros(10), RATE, subtype)
+    whole = (tmp_path / "x.wav").read_bytes()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            audio.write(tmp_path / "x.wav", np.zeros(10_000), RATE, subtype)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.errno == errno.EFBIG
+    assert caught.value.filename == str(tmp_path / "x.wav")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.wav"]
+    assert (tmp_path / "x.wav").read_bytes() == whole
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,27 @@ def test_whatever_the_system_refuses_is_a_line(capsys, code):
     assert capsys.readouterr().err == f"winnow test: some/file: {os.strerror(code)}\n"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "unable to allocate shared memory(shm) for file </torch_1_2_3>: Success (0)",
+        "DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that dataloader's"
+        " workers are out of shared memory. Please try to raise your shared memory limit.",
+    ],
+)
+def test_a_small_shared_memory_is_told_with_what_to_do(capsys, words):
+    """torch's words, where a container gives it little of it."""
+
+    def main():
+        raise RuntimeError(words)
+
+    with pytest.raises(SystemExit) as caught:
+        guard(main, "winnow test")
+    assert caught.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert "--data.num_workers 0" in line
+
+
 def test_faults_of_winnow_itself_keep_their_traceback():
     for fault in (KeyError("a"), RuntimeError("b"), OSError("no number: not of the system")):
 

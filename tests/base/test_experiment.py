@@ -243,6 +243,21 @@ def test_a_folder_is_replaced_whole(here):
     assert os.listdir(path) == ["two"]
 
 
+def test_a_fault_inside_a_folder_is_told_of_the_folder_to_be(here):
+    def write():
+        with disk.replace(here / "a") as folder:
+            (folder / "b").mkdir(parents=True)
+            (folder / "b").write_text("")
+
+    with pytest.raises(OSError, match="Is a directory") as caught:
+        write()
+    assert caught.value.filename == str(here / "a" / "b")
+    with pytest.raises(OSError, match="No space") as caught, disk.scratch(here / "c"):
+        raise OSError(28, "No space left on device")
+    assert caught.value.filename == str(here / "c")
+    assert os.listdir(here) == ["c"]
+
+
 def test_only_a_folder_takes_the_place_of_a_folder(here):
     (here / "a").mkdir()
     (here / "a" / "kept").touch()
