@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from local.base import progress
-from local.base.disk import read_yaml, replace, write_yaml
+from local.base.disk import replace, write_yaml
 from local.base.errors import Parser, UserError, guard, nearest
 from local.base.experiment import data_dir
 from local.corpus import manifest
@@ -93,8 +93,7 @@ def check_place(root: Path, out: Path) -> None:
         )
     place = out / ROOT_FILE
     if place.exists():
-        tree = read_yaml(place)
-        other = tree.get("root") if isinstance(tree, dict) else None
+        other = manifest.read_root(place)["root"]
         if other != str(root):
             raise UserError(
                 f"{place}: {out.name} is the name of the tree {other}, not of {root}; give another"

@@ -329,6 +329,18 @@ def test_a_name_belongs_to_one_tree(tree, monkeypatch):
     assert ids("train", "other") == ids("train", "mine")
 
 
+def test_a_damaged_root_yml_is_named_and_can_be_made_again(tree, monkeypatch):
+    run(monkeypatch, "--data", tree, "--name", "mine")
+    place = Path("data/mine/root.yml")
+    whole = place.read_bytes()
+    place.write_text("[" * 100_000)
+    with pytest.raises(UserError, match=r"data/mine/root\.yml.*delete it and run stage 0 again"):
+        run(monkeypatch, "--data", tree, "--name", "mine")
+    place.unlink()
+    run(monkeypatch, "--data", tree, "--name", "mine")
+    assert place.read_bytes() == whole
+
+
 @pytest.mark.parametrize("name", ["tree", "tree/..", "../x", ""])
 def test_never_into_the_tree(name, tree, monkeypatch):
     """Where the tree is data/<name>, or the name would lead elsewhere."""

@@ -133,10 +133,20 @@ def read(path: Path | str) -> Manifest:
             f" {', '.join(rows.columns)}; run stage 0 again"
         )
     place = path.with_name(ROOT_FILE)
-    tree = read_yaml(place)
-    if not isinstance(tree, dict) or not isinstance(tree.get("root"), str):
-        raise UserError(f"{place}: expected 'root: <folder of the tree>'; run stage 0 again")
+    tree = read_root(place)
     return Manifest(path, rows, Path(tree["root"]), tree.get("channel"))
+
+
+def read_root(place: Path) -> dict:
+    """What root.yml says: ``root``, the tree's folder, and ``channel``.
+
+    Raises:
+        UserError: missing or damaged.
+    """
+    try:
+        return read_yaml(place, {"root": str, "channel": int | None})
+    except UserError as error:
+        raise UserError(f"{error}; delete it and run stage 0 again") from None
 
 
 def write(path: Path, rows: Iterable[Row]) -> None:

@@ -69,13 +69,14 @@ class Journal:
             return {}
         whole = text[len(self.head) : text.rfind("\n") + 1]
         rows: dict[str, dict[str, dict]] = {}
-        for cells in csv.reader(io.StringIO(whole)):
+        for line in whole.split("\n"):
             try:
+                (cells,) = csv.reader([line])
                 row = dict(zip(self.columns, cells, strict=True))
                 floats = {name: float(row[name]) for name in self.columns[len(TEXTS) : -1]}
-                row |= floats | {FAILED: json.loads(row[FAILED])}
-            except ValueError:  # a disk that lost power may leave anything
-                continue
+                row |= floats | {FAILED: dict(json.loads(row[FAILED]))}
+            except (ValueError, TypeError, RecursionError, csv.Error):
+                continue  # a disk that lost power may leave anything
             rows.setdefault(row["id"], {})[row["source"]] = row
         return {
             name: [of[source] for source in SOURCES]

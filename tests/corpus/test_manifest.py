@@ -160,10 +160,21 @@ def test_not_a_manifest(text, match, tmp_path):
         manifest.read(tmp_path / "test.csv")
 
 
-@pytest.mark.parametrize("text", ["", "- a", "root: 5", "root: [", "channel: 1"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "- a", "root: 5", "root: [", "channel: 1", "root: /x\nchannel: left", "[" * 100_000,
+     "root: 2020-13-45", "root: &a x\nchannel: *a"],
+)  # fmt: skip
 def test_faults_of_root_yml(text, prepared, tmp_path):
     (tmp_path / "data/root.yml").write_text(text)
-    with pytest.raises(UserError, match=r"root.yml"):
+    with pytest.raises(UserError, match=r"root\.yml.*; delete it and run stage 0 again$"):
+        manifest.read(tmp_path / "data/test.csv")
+
+
+def test_a_folder_in_the_place_of_root_yml(prepared, tmp_path):
+    (tmp_path / "data/root.yml").unlink()
+    (tmp_path / "data/root.yml").mkdir()
+    with pytest.raises(UserError, match=r"root\.yml: expected a file"):
         manifest.read(tmp_path / "data/test.csv")
 
 
