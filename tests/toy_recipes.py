@@ -4,10 +4,11 @@
     use_root(monkeypatch, tmp_path)  # in this process, tmp_path is the checkout
 
 Where the test runs programs instead, ``root`` is a copy of the checkout. The settings are those
-of recipes/convtasnet, so that a key added there is there too.
+of recipes/common.yml, so that a key added there is there too.
 """
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -109,10 +110,10 @@ def make_recipe(root: Path, name: str, source: str, changes: dict | None = None)
     """Write ``root/recipes/<name>/`` with conf.yml, model.py and README.md.
 
     Args:
-        root: a checkout, or an empty folder for ``use_root``.
+        root: a checkout, or an empty folder for ``use_root``, which gets a common.yml.
         name: of the recipe.
         source: text of model.py; its last class is the network.
-        changes: dotted key of conf.yml -> committed value; ``model`` as a whole, the network's
+        changes: dotted key -> what conf.yml sets it to; ``model`` as a whole, the network's
             arguments, is ``{"gain": 0.5}`` unless given here.
 
     Returns:
@@ -120,24 +121,16 @@ def make_recipe(root: Path, name: str, source: str, changes: dict | None = None)
     """
     changes = {"model": {"gain": 0.5}} | (changes or {})
     network = re.findall(r"^class (\w+)", source, re.MULTILINE)[-1]
-    arguments = "".join(f"  {key}: {_flow(value)}  # of the test\n"
-                        for key, value in changes.pop("model").items())  # fmt: skip
-    text = (ROOT / "recipes" / "convtasnet" / "conf.yml").read_text(encoding="utf-8")
-    edits = _edits(text, changes)
-    top = {key.value: key.start_mark.index for key, _ in yaml.compose(text).value}
-    starts = [*sorted(top.values()), len(text)]
-
-    def replace_section(key, replacement):
-        edits.append((top[key], starts[starts.index(top[key]) + 1], replacement))
-
-    replace_section("class", f"class: {network}  # [{network}] of model.py\n")
-    replace_section("model", f"model:\n{arguments}\n")
-    replace_section("presets", "presets:\n  tiny: {}\n  small: {}\n")
-    for start, end, replacement in sorted(edits, reverse=True):
-        text = text[:start] + replacement + text[end:]
-    text = re.sub(r"\A#.*", f"# {name}: a recipe of a test", text)
     folder = root / "recipes" / name
     folder.mkdir(parents=True)
+    common = root / "recipes" / "common.yml"
+    if not common.exists():
+        shutil.copy(ROOT / "recipes" / "common.yml", common)
+    arguments = "".join(f"  {key}: {_flow(value)}  # of the test\n"
+                        for key, value in changes.pop("model").items())  # fmt: skip
+    text = f"# {name}: a recipe of a test\n\n"
+    text += f"class: {network}  # [{network}] of model.py\nmodel:\n{arguments}\n"
+    text += yaml.safe_dump(_nested(changes | {"presets.tiny": {}, "presets.small": {}}))
     (folder / "conf.yml").write_text(text, encoding="utf-8")
     (folder / "model.py").write_text(source, encoding="utf-8")
     readme = f"# {name}\n\n<!-- results:{name} -->\n<!-- /results -->\n"
@@ -156,23 +149,16 @@ def use_root(monkeypatch, root: Path) -> None:
         monkeypatch.delitem(sys.modules, name)
 
 
-def _edits(text: str, changes: dict) -> list[tuple[int, int, str]]:
-    """Where the values of dotted keys stand in a conf.yml, and what to write there instead."""
-    edits, missing = [], set(changes)
-
-    def walk(node, prefix):
-        for key_node, value_node in node.value:
-            key = f"{prefix}{key_node.value}"
-            if key in missing:
-                missing.remove(key)
-                span = value_node.start_mark.index, value_node.end_mark.index
-                edits.append((*span, _flow(changes[key])))
-            elif isinstance(value_node, yaml.MappingNode):
-                walk(value_node, f"{key}.")
-
-    walk(yaml.compose(text), "")
-    assert not missing, f"no such keys: {missing}"
-    return edits
+def _nested(flat: dict) -> dict:
+    """``{"a.b": 1}`` -> ``{"a": {"b": 1}}``."""
+    tree = {}
+    for key, value in flat.items():
+        *sections, name = key.split(".")
+        part = tree
+        for section in sections:
+            part = part.setdefault(section, {})
+        part[name] = value
+    return tree
 
 
 def _flow(value) -> str:

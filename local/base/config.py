@@ -1,7 +1,9 @@
-"""Settings: a recipe's conf.yml is both its defaults and its schema.
+"""Settings: recipes/common.yml and a recipe's conf.yml are both the defaults and the schema.
 
-Every key stands there with a comment. Brackets at the comment's head say what the key may
-hold; the type is that of the committed value::
+common.yml holds every key that recipes share. A conf.yml holds ``class``, its arguments under
+``model``, what the recipe does otherwise, and presets. A key stands with a comment where it
+is first set, and brackets at the comment's head say what it may hold; the type is that of
+the value there::
 
     lr: 1.0e-3        # [> 0] step size
     segment: 4.0      # [> 0] seconds
@@ -10,7 +12,8 @@ hold; the type is that of the committed value::
     arguments: {}     # [free] checked where they are used
 
 An int may stand for a float. ``null`` is taken where the brackets say so. Anything else is a
-UserError that names the key and the nearest right one. Order: conf.yml < preset < overrides.
+UserError that names the key and the nearest right one. Order: common.yml < conf.yml < preset <
+overrides.
 """
 
 import copy
@@ -26,6 +29,8 @@ from local.base import plain_yaml
 from local.base.errors import Parser, UserError, guard, nearest
 
 PRESETS = "presets"
+OWN = ("class", "model")
+"""What every conf.yml sets itself, with brackets; the rules for all else stand in common.yml."""
 NO_EFFECT = (
     "data.num_workers",
     "log",
@@ -68,21 +73,7 @@ def read(recipe: str, preset: str | None = None, overrides: dict | None = None) 
     Raises:
         UserError: an unknown recipe, preset or key, a wrong type, a value out of range.
     """
-    path = _conf_path(recipe)
-    conf, specs = _parse(path)
-    trees, presets = conf.pop(PRESETS, None) or {}, {}
-    if not isinstance(trees, dict):
-        raise UserError(f"{path}: {PRESETS} expects a mapping of presets, found {trees!r}")
-    for name, tree in trees.items():
-        if not isinstance(tree or {}, dict):
-            raise UserError(f"{path}: preset {name} expects a mapping of settings, found {tree!r}")
-        presets[name] = {
-            key: _check(key, value, conf, specs, f"{path}, preset {name}")
-            for key, value in flatten(tree or {}, stop=specs).items()
-        }
-    for key, value in flatten(conf, stop=specs).items():
-        if (key, value) != ("model", {}):  # a network may have nothing to set
-            _check(key, value, conf, specs, str(path))
+    conf, specs, presets = _load(recipe)
     if preset is not None:
         if preset not in presets:
             known = ", ".join(presets)
@@ -165,6 +156,43 @@ def match_key(key: str, known: dict) -> str:
     raise UserError(f"unknown key --{key}{nearest(plain, spelt)}")
 
 
+def _load(recipe: str) -> tuple[dict, dict[str, str], dict[str, dict]]:
+    """A recipe's settings without a preset, the spec of each key, its presets as dotted keys."""
+    path, common = _conf_path(recipe), ROOT / "recipes" / "common.yml"
+    tree, own_specs = _parse(path)
+    shared, specs = _parse(common)
+    for key in OWN:
+        if key not in tree:
+            raise UserError(f"{path}: expected the key {key!r}, which every recipe sets itself")
+    trees = tree.pop(PRESETS, None) or {}
+    conf = {key: tree.pop(key) for key in OWN} | shared
+    specs = {key: spec for key, spec in own_specs.items() if key.split(".")[0] in OWN} | specs
+    for key, value in flatten(conf, stop=specs).items():
+        if (key, value) != ("model", {}):  # a network may have nothing to set
+            _check(key, value, conf, specs, str(path if key.split(".")[0] in OWN else common))
+    for key, value in _partial(tree, conf, specs, str(path)).items():
+        _put(conf, key, value)
+    if not isinstance(trees, dict):
+        raise UserError(f"{path}: {PRESETS} expects a mapping of presets, found {trees!r}")
+    presets = {
+        name: _partial(part or {}, conf, specs, f"{path}, preset {name}")
+        for name, part in trees.items()
+    }
+    return conf, specs, presets
+
+
+def _partial(tree, conf: dict, specs: dict, where: str) -> dict:
+    """Dotted key -> value of a tree that sets some keys.
+
+    Raises:
+        UserError: no mapping, or a key or value that may not be.
+    """
+    if not isinstance(tree, dict):
+        raise UserError(f"{where} expects a mapping of settings, found {tree!r}")
+    flat = flatten(tree, stop=specs)
+    return {key: _check(key, value, conf, specs, where) for key, value in flat.items()}
+
+
 def _conf_path(recipe: str) -> Path:
     path = ROOT / "recipes" / recipe / "conf.yml"
     if recipe not in recipes():
@@ -193,9 +221,9 @@ _Loader.add_implicit_resolver(
 
 
 def _parse(path: Path) -> tuple[dict, dict[str, str]]:
-    """The tree of a conf.yml, and for each of its keys the spec (``""`` without brackets)."""
+    """The tree of a file of settings, and for each key the spec (``""`` without brackets)."""
     text = plain_yaml.read_text(path)
-    conf = plain_yaml.parse(text, str(path), _Loader)
+    conf, root = plain_yaml.parse_with_marks(text, str(path), _Loader)
     if not isinstance(conf, dict):
         raise UserError(f"{path}: expected a mapping of settings")
     lines, specs = text.splitlines(), {}
@@ -214,7 +242,7 @@ def _parse(path: Path) -> tuple[dict, dict[str, str]]:
             elif not (isinstance(value_node, yaml.MappingNode) and spec != "free"):
                 specs[key] = spec
 
-    walk(yaml.compose(text, _Loader), "")
+    walk(root, "")
     return conf, specs
 
 
@@ -245,6 +273,8 @@ def _check(key: str, value, conf: dict, specs: dict, where: str):
         UserError: unknown key, wrong type, out of range.
     """
     if key not in specs:
+        if any(name.startswith(f"{key}.") for name in specs):
+            raise UserError(f"{where}: {key} expects a mapping of settings, found {value!r}")
         raise UserError(f"{where}: unknown key {key!r}{nearest(key, specs)}")
     spec, committed = specs[key], _get(conf, key)
     nullable = spec == "null" or spec.startswith("null or ") or committed is None

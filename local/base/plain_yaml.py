@@ -56,10 +56,17 @@ def parse(text: str, where: str, loader: type = Loader):
     Raises:
         UserError: not YAML, or not of the plain kind.
     """
+    return parse_with_marks(text, where, loader)[0]
+
+
+def parse_with_marks(text: str, where: str, loader: type = Loader) -> tuple:
+    """As ``parse``; beside the plain types PyYAML's root node, which knows what stood where."""
     if len(text) > LARGEST:
         raise UserError(f"{where}: expected {LARGEST:,} characters at most, found {len(text):,}")
     try:
-        return yaml.load(text, loader)
+        reader = loader(text)
+        root = reader.get_single_node()
+        return (None if root is None else reader.construct_document(root)), root
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""

@@ -137,7 +137,7 @@ settle_keys() {
   done
 }
 
-# conf_keys: the dotted keys of the recipe's conf.yml that hold a value
+# conf_keys: the dotted keys of the recipe's settings that hold a value
 conf_keys() {
   awk '
     /^presets:/ { exit }
@@ -148,7 +148,7 @@ conf_keys() {
       sub(/ *(#.*)?$/, "", value)
       prefix[depth + 1] = prefix[depth] key "."
       if (value != "") print prefix[depth] key
-    }' "$CONF"
+    }' "$ROOT/recipes/common.yml" "$CONF"
 }
 
 # unknown_option WORD: end with the nearest right one

@@ -10,17 +10,12 @@ from local import ROOT
 from local.base import config
 from local.base.errors import UserError
 
-TEXT = """\
-# toy: a recipe of a test
-#
-# More about it.
-
-class: Toy                # [Toy] of a test
+COMMON = """\
 seed: 0                   # [>= 0] weights
 mixture_consistency: none # [none | project | difference] sum
 data:
   sample_rate: 16000      # [> 0] Hz
-  segment: 4.0            # [> 0] seconds
+  segment: 8.0            # [> 0] seconds
   remix: true             # mixed anew
   snr_db: [-5.0, 15.0]    # dB
   windows: [512, 1024]    # samples
@@ -29,11 +24,6 @@ data:
   augment:
     apply: []             # names
     polarity: 0.5         # [0 to 1] probability
-model:
-  n-filters: 4            # [>= 2] filters
-  activation: null        # [null or relu | sigmoid] null for none
-  filterbank:             # of one filterbank only
-    min_low_hz: null      # [null or > 0] Hz
 optim:
   optimizer: adam         # its name
   lr: 1.0e-3              # [> 0] step size
@@ -47,6 +37,21 @@ trainer:
   below: 0.5              # [< 1] a bound from above
 log:
   every_n_steps: 50       # [>= 1] steps
+"""
+
+TEXT = """\
+# toy: a recipe of a test
+#
+# More about it.
+
+class: Toy                # [Toy] of a test
+model:
+  n-filters: 4            # [>= 2] filters
+  activation: null        # [null or relu | sigmoid] null for none
+  filterbank:             # of one filterbank only
+    min_low_hz: null      # [null or > 0] Hz
+data:
+  segment: 4              # otherwise than in common.yml; an int for a float
 presets:
   tiny:
     data: {segment: 1, augment: {apply: [speed]}}
@@ -57,15 +62,17 @@ presets:
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
-    """Writes a conf.yml of the recipe ``toy``, the only one there is."""
+    """Writes common.yml and the conf.yml of the recipe ``toy``, the only one there is."""
     monkeypatch.setattr(config, "ROOT", tmp_path)
     (tmp_path / "recipes" / "toy").mkdir(parents=True)
 
-    def write(text=TEXT, **changes):
-        for old, new in changes.values():
-            assert text.count(old) == 1
-            text = text.replace(old, new)
-        (tmp_path / "recipes" / "toy" / "conf.yml").write_text(text, encoding="utf-8")
+    def write(old=None, new=None):
+        texts = {"common.yml": COMMON, "toy/conf.yml": TEXT}
+        if old is not None:
+            assert sum(text.count(old) for text in texts.values()) == 1
+        for name, text in texts.items():
+            text = text if old is None else text.replace(old, new)
+            (tmp_path / "recipes" / name).write_text(text, encoding="utf-8")
 
     write()
     return write
@@ -149,6 +156,27 @@ def test_order_is_conf_then_preset_then_overrides(toy):
     assert tiny["data"]["augment"] == {"apply": ["speed"], "polarity": 0.5}
     assert config.read("toy", "tiny", {"data.segment": "2"})["data"]["segment"] == 2.0
     assert "presets" not in tiny
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "expected"),
+    [
+        ("seed: 3", "seed", 3),
+        ("mixture_consistency: project", "mixture_consistency", "project"),
+        ("trainer: {max_epochs: 2, max_time: '00:01:00:00'}", "trainer.max_epochs", 2),
+        ("optim: {arguments: {eps: 1}}", "optim.arguments.eps", 1),
+        ("scheduler:\n  name: null", "scheduler.name", None),
+    ],
+)
+def test_a_recipe_may_set_any_key_of_common(toy, text, key, expected):
+    before = config.flatten(config.read("toy"))
+    toy("presets:", f"{text}\npresets:")
+    after = config.flatten(config.read("toy"))
+    assert after[key] == expected
+    section = key.split(".")[0]
+    assert {k: v for k, v in after.items() if not k.startswith(section)} == {
+        k: v for k, v in before.items() if not k.startswith(section)
+    }
 
 
 def test_a_free_mapping_is_replaced_whole(toy):
@@ -239,16 +267,25 @@ def test_recipe_names_cannot_leave_the_folder(toy, tmp_path):
         ("segment: 1,", "segment: -1,", ["preset tiny", "> 0"]),
         ("  small: {}", "  small: 3", ["preset small", "a mapping"]),
         (TEXT[TEXT.index("presets:") :], "presets: [tiny]", ["presets", "a mapping"]),
-        ("lr: 1.0e-3 ", "lr: -1.0e-3 ", ["conf.yml", "optim.lr", "> 0"]),
-        ("lr: 1.0e-3 ", "lr: abc ", ["conf.yml", "optim.lr", "> 0", "'abc'"]),
-        ("seed: 0 ", "seed: 0\nseed: 1 ", ["conf.yml, line", "'seed' stands twice"]),
-        ("  lr: 1.0e-3 ", "\tlr: 1.0e-3 ", ["conf.yml, line 26"]),
+        ("lr: 1.0e-3 ", "lr: -1.0e-3 ", ["common.yml", "optim.lr", "> 0"]),
+        ("lr: 1.0e-3 ", "lr: abc ", ["common.yml", "optim.lr", "> 0", "'abc'"]),
+        ("seed: 0 ", "seed: 0\nseed: 1 ", ["common.yml, line", "'seed' stands twice"]),
+        ("  lr: 1.0e-3 ", "\tlr: 1.0e-3 ", ["common.yml, line 16"]),
+        (COMMON, "3", ["common.yml", "a mapping"]),
+        ("  n-filters: 4 ", "  n-filters: 1 ", ["conf.yml", "model.n-filters", ">= 2"]),
+        ("segment: 4 ", "segmnt: 4 ", ["conf.yml", "'data.segmnt'", "'data.segment'"]),
+        ("segment: 4 ", "segment: -4 ", ["conf.yml", "data.segment", "> 0"]),
+        ("segment: 4 ", "segment: null ", ["conf.yml", "data.segment", "a number"]),
+        ("  segment: 4  ", "  segment: -4  # [free]", ["conf.yml", "data.segment", "> 0"]),
+        ("data:\n  segment: 4 ", "data: 4 ", ["conf.yml", "data expects a mapping", "4"]),
+        ("data:\n  segment: 4 ", "dta: 4 ", ["conf.yml", "unknown key 'dta'"]),
+        ("class: Toy ", "seed: 1 ", ["conf.yml", "'class'"]),
         (TEXT, "3", ["conf.yml", "a mapping"]),
         (TEXT, "", ["conf.yml", "a mapping"]),
     ],
 )
 def test_a_fault_in_conf_yml_is_found_whatever_is_asked_for(toy, old, new, parts):
-    toy(change=(old, new))
+    toy(old, new)
     line = fault()
     for part in parts:
         assert part in line
@@ -261,7 +298,7 @@ def test_conf_yml_in_another_encoding(toy, tmp_path):
 
 
 def test_a_preset_may_be_empty(toy):
-    toy(change=("  small: {}", "  small:"))
+    toy("  small: {}", "  small:")
     assert config.read("toy", "small") == config.read("toy")
 
 

@@ -32,7 +32,7 @@ def marked(recipe: str):
 
 
 RECIPES = [marked(recipe) for recipe in config.recipes()]
-SECTIONS = ("data", "model", "mixture_consistency", "loss", "optim", "scheduler", "trainer", "log")
+SECTIONS = ("data", "mixture_consistency", "loss", "optim", "scheduler", "trainer", "log")
 LENGTHS = (1, 2, 3, 15, 16, 17, 100, 1023, 4001, 16001)  # samples
 STEPS = 30  # of the optimiser, to overfit one batch
 
@@ -83,34 +83,41 @@ def noise(*shape, seed=0):
 # ---------------------------------------------------------------- the folder
 
 
-def keys(recipe):
-    """Dotted key outside ``model`` -> its brackets; free mappings count as one key."""
-    _, specs = config._parse(ROOT / "recipes" / recipe / "conf.yml")
-    return {key: spec for key, spec in specs.items() if not key.startswith("model.")}
+def shared() -> list[str]:
+    """The dotted keys that all recipes have; free mappings count as one key."""
+    _, specs = config._parse(ROOT / "recipes" / "common.yml")
+    return list(specs)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_conf_has_every_key_of_every_other(recipe):
-    expected = keys("convtasnet")
-    found = keys(recipe)
-    assert list(found) == list(expected)
-    assert {k: v for k, v in found.items() if k != "class"} == {
-        k: v for k, v in expected.items() if k != "class"
-    }
     conf = config.read(recipe)
-    assert tuple(conf) == ("class", "seed", *SECTIONS)
-    assert conf["class"] in [word.strip() for word in found["class"].split("|")]
+    assert tuple(conf) == ("class", "model", "seed", *SECTIONS)
+    tree = {key: value for key, value in conf.items() if key not in config.OWN}
+    assert list(config.flatten(tree, stop=dict.fromkeys(shared()))) == shared()
+    _, specs = config._parse(ROOT / "recipes" / recipe / "conf.yml")
+    assert conf["class"] in [word.strip() for word in specs["class"].split("|")]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_conf_explains_every_key(recipe):
-    text = (ROOT / "recipes" / recipe / "conf.yml").read_text(encoding="utf-8")
+def test_rules_of_shared_keys_stand_in_common(recipe):
+    _, specs = config._parse(ROOT / "recipes" / recipe / "conf.yml")
+    assert {key.split(".")[0] for key, spec in specs.items() if spec} <= set(config.OWN)
+
+
+@pytest.mark.parametrize(
+    "path", ["common.yml", *(f"{recipe}/conf.yml" for recipe in config.recipes())]
+)
+def test_settings_explain_every_key(path):
+    text = (ROOT / "recipes" / path).read_text(encoding="utf-8")
     settings, _, presets = text.partition("\npresets:\n")
     assert re.match(r"# \S+", text)
     for line in settings.splitlines():
         if re.match(r"\s*[\w-]+:\s*[^\s#]", line):
             assert re.search(r"#\s*(\[[^]]+\]\s*)?\w|#\s*\[[^]]+\]$", line), line
-    assert {"tiny", "small"} <= set(re.findall(r"^  (\w+):", presets, re.MULTILINE))
+    assert path == "common.yml" or {"tiny", "small"} <= set(
+        re.findall(r"^  (\w+):", presets, re.MULTILINE)
+    )
 
 
 @pytest.mark.parametrize("recipe", TRAINABLE)
