@@ -175,7 +175,13 @@ lock() {
     fi
     judge "$owner"
     if [[ $REPLY == ended ]]; then
-      rm -f "$place" || fail "cannot write in $ROOT/$STATE"
+      if refusal=$(mv -f "$place" "$place.$$" 2>&1); then
+        # another run may have judged so too, and have it by now
+        [[ $(readlink "$place.$$") == "$owner" ]] || mv -f "$place.$$" "$place"
+        rm -f "$place.$$"
+      else
+        ((++tries < 5)) || fail "cannot remove $ROOT/$place, of a run that has ended (${refusal##*: })"
+      fi
       continue
     fi
     [[ -n $told ]] || say "$REPLY"

@@ -266,6 +266,29 @@ def test_no_room_for_a_file_of_the_installation(machine):
     assert_refused(machine.run(), "writing .venv/winnow/pins.new failed", "Is a directory")
 
 
+def test_an_old_lock_that_cannot_be_removed(machine):
+    machine.python("python3.12")
+    locked(machine, f"{os.uname().nodename} {os.getpid()} 1")
+    (machine.bin / "mv").unlink()
+    (machine.bin / "mv").write_text("#!/bin/sh\necho 'mv: x: Permission denied' >&2\nexit 1\n")
+    (machine.bin / "mv").chmod(0o755)
+    assert_refused(machine.run(), "cannot remove", "Permission denied")
+
+
+def test_a_lock_that_another_run_took_meanwhile_is_left_to_it(machine):
+    """Two runs judge an old lock; the other one has removed it and has its own there by now."""
+    lock = locked(machine, "here 1 1")
+    bash(
+        machine,
+        "judged=\njudge() {\n"
+        "  [[ -z $judged ]] || exit 0\n"
+        '  judged=yes REPLY=ended; rm -f "$STATE/lock"; ln -s "another 2 2" "$STATE/lock"\n'
+        "}\nlock",
+    )
+    assert os.readlink(lock) == "another 2 2"
+    assert os.listdir(lock.parent) == ["lock"]
+
+
 def test_what_stands_in_the_place_of_the_lock_is_named(machine):
     machine.python("python3.12")
     (machine.checkout / ".venv" / "winnow" / "lock").mkdir(parents=True)
