@@ -1,4 +1,4 @@
-"""What enhancers share that know nothing but a mixture: its noise's power, and gains by that."""
+"""Enhancement from the mixture alone: estimate the noise's power, then apply gains."""
 
 from dataclasses import asdict
 
@@ -17,13 +17,13 @@ class SpectralGain(BaseModel):
     Args:
         rule: of ``local.blocks.spectral_gains``; a recipe's class takes its settings instead.
         noise_psd: a name in ``local.blocks.noise_psd.ESTIMATORS``.
-        noise_factor: what its estimate of the noise's power is multiplied with, above 0.
+        noise_factor: multiplies the estimated power of the noise, above 0.
         window: samples.
         hop: samples.
         sample_rate: Hz.
 
     Raises:
-        ValueError: another estimator, a factor that is not above 0, or sizes from which a signal
+        ValueError: an unknown estimator, a factor not above 0, or sizes from which a signal
             could not be recovered.
     """
 

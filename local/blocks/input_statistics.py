@@ -2,7 +2,7 @@
 
 import torch
 
-STILL = 1e-12  # variance from which a feature moves
+STILL = 1e-12  # a feature with a smaller variance is constant
 
 
 class Moments:
@@ -23,6 +23,6 @@ class Moments:
         return self.total / self.count
 
     def deviation(self) -> torch.Tensor:
-        """(feature,); 1 for a feature that never moved, so that it stays as it is."""
+        """(feature,); 1 for a constant feature, which then stays unchanged."""
         variance = (self.squares / self.count - self.mean().square()).clamp(min=0)
         return torch.where(variance > STILL, variance.sqrt(), 1.0)

@@ -1,12 +1,12 @@
-"""Ideal masks: what to multiply a mixture's spectrum with, from the spectra of its sources.
+"""Ideal masks for a mixture's spectrum, computed from the spectra of its sources.
 
 Each formula takes the spectra ``voice`` and ``noise``, complex (..., frequency, frame), and
-returns the masks of both, (..., source, frequency, frame) in the order of ``SOURCES``. Those
-that look at magnitudes alone (``binary`` to ``wiener``) take magnitudes just as well. Masks are
-finite, also where there is nothing: there, both sources are taken to be equally strong.
+returns the masks of both, (..., source, frequency, frame) in the order of ``SOURCES``. The masks
+``binary`` to ``wiener`` need only magnitudes and accept them too. Masks are always finite: where
+both spectra are 0, the sources count as equally strong.
 
-Below, V and N are the spectra and X = V + N that of the mixture; the voice's mask is given, the
-noise's follows by exchanging V and N.
+Below, V and N are the spectra and X = V + N the mixture's. The voice's mask is given; for the
+noise's, exchange V and N.
 """
 
 import torch
@@ -51,7 +51,7 @@ def complex_ratio(voice: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
     """V / X, complex (Williamson, Wang and Wang 2016, "Complex ratio masking for monaural speech
     separation", not compressed): recovers the sources; the masks sum to 1.
 
-    Where X is nothing but the rounding of V + N, the masks are 1/2.
+    Where X is only the rounding error of V + N, the masks are 1/2.
     """
     mix = voice + noise
     rounding = torch.finfo(mix.real.dtype).eps * (voice.abs() + noise.abs())

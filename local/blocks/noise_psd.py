@@ -2,9 +2,9 @@
 
 Each estimator takes ``power``, the squared magnitudes of a mixture's STFT, (..., frequency,
 frame), and ``hop``, the seconds between frames, and returns the power of the noise, in the same
-shape and on the same scale. All work by the same fact: noise is always there, a voice has pauses.
-Smoothing is given by its papers for one hop; it is taken to the power of ours over theirs, so
-that it lasts as long in seconds.
+shape and on the same scale. All use the same fact: noise is always there, a voice has pauses. The
+papers give smoothing constants for one hop; here each is raised to the power (our hop / theirs),
+so it lasts as long in seconds.
 """
 
 import math
@@ -15,14 +15,14 @@ import torch
 from local.base.compiled import compiled
 from local.blocks.spectral_gains import TINY, by_frames, log_mmse
 
-# Martin 2001: M, by which the mean of the least of so many values is found
+# Martin 2001: M, which gives the mean of the minimum of so many values
 LENGTHS = (1, 2, 5, 8, 10, 15, 20, 30, 40, 60, 80, 120, 140, 160)  # frames
 MEANS = (0, 0.26, 0.48, 0.58, 0.61, 0.668, 0.705, 0.762, 0.8, 0.841, 0.865, 0.89, 0.9, 0.91)
 
 
 def first_frames(power: torch.Tensor, hop: float, seconds: float = 0.12) -> torch.Tensor:
-    """The mean of the first ``seconds``: right where a recording begins without a voice, and
-    where the noise stays as it is then (Loizou, "Speech Enhancement", chapter 5)."""
+    """The mean of the first ``seconds``: right if a recording begins without a voice and its noise
+    stays constant (Loizou, "Speech Enhancement", chapter 5)."""
     count = max(1, round(seconds / hop))
     return power[..., :count].mean(-1, keepdim=True).expand_as(power)
 
@@ -30,19 +30,19 @@ def first_frames(power: torch.Tensor, hop: float, seconds: float = 0.12) -> torc
 def centred_minimum(
     power: torch.Tensor, hop: float, reach: float = 0.75, factor: float = 2.5
 ) -> torch.Tensor:
-    """The least smoothed power from ``reach`` seconds before to as long after, times ``factor``.
+    """The minimum of the smoothed power within ``reach`` seconds on each side, times ``factor``.
 
-    Simpler than ``minimum_statistics``, and it sees what is to come. The power is smoothed by
-    0.85 per 8 ms. A minimum lies below the mean: ``factor`` makes up for it. On white noise 2.5
-    gives its level (Hann window, 75 % overlap); 1.7 comes out 1.7 dB low, which removes less
-    noise and harms the voice less.
+    Simpler than ``minimum_statistics``, and it looks ahead. The power is smoothed by 0.85 per 8
+    ms. ``factor`` corrects the minimum, which lies below the mean. For white noise 2.5 gives the
+    true level (Hann window, 75 % overlap); 1.7 is 1.7 dB too low, which removes less noise and
+    harms the voice less.
     """
     from scipy.ndimage import minimum_filter1d
     from scipy.signal import lfilter
 
     smoothing = 0.85 ** (hop / 0.008)
     frames = power.detach().double().cpu().numpy()
-    # as if there had always been what is there at first: one frame alone would often be a minimum
+    # start from the mean of the first frames: a single frame would often be a minimum
     state = smoothing * frames[..., : round(1 / (1 - smoothing))].mean(-1, keepdims=True)
     smooth, _ = lfilter([1 - smoothing], [1, -smoothing], frames, zi=state)
     width = 2 * round(reach / hop) + 1
@@ -54,8 +54,8 @@ def minimum_statistics(power: torch.Tensor, hop: float) -> torch.Tensor:
     """Minimum statistics with optimal smoothing and bias compensation.
 
     Martin 2001, "Noise power spectral density estimation based on optimal smoothing and minimum
-    statistics". The power is smoothed, the less the further it is from the noise, and the least
-    of the last 1.5 s, in 8 pieces, is made up for being a minimum, by how much the smoothed power
+    statistics". The power is smoothed less the further it is from the noise. The minimum over the
+    last 1.5 s (8 pieces) is corrected for its bias, which depends on how much the smoothed power
     varies.
     """
     length = max(2, round(1.536 / 8 / hop))  # frames of a piece
@@ -70,9 +70,9 @@ def imcra(power: torch.Tensor, hop: float) -> torch.Tensor:
     """Improved minima controlled recursive averaging.
 
     Cohen 2003, "Noise spectrum estimation in adverse environments: improved minima controlled
-    recursive averaging". The power is averaged, the slower the likelier it holds a voice. That is
-    judged by how far it is above its minimum over the last 0.96 s, which is searched for a second
-    time without what is clearly a voice.
+    recursive averaging". The average follows the power more slowly the likelier a voice is. A
+    voice is likely where the power is far above its minimum over the last 0.96 s; a second search
+    for the minimum leaves out what is clearly a voice.
     """
     scale = hop / 0.008
     length = max(1, round(0.96 / 8 / hop))  # frames of a piece
@@ -89,7 +89,7 @@ ESTIMATORS = {
 
 
 def _mean_of_minimum(length: int) -> float:
-    """M of Martin 2001, between the lengths of its table by their square roots."""
+    """M of Martin 2001, interpolated in its table over the square root of the length."""
     return float(np.interp(math.sqrt(length), np.sqrt(LENGTHS), MEANS))
 
 
@@ -113,8 +113,8 @@ def _minimum_statistics(
     """See ``minimum_statistics``.
 
     Args:
-        most, least: smoothing of the power, of which it goes from one to the other.
-        slowness: smoothing of the correction of that smoothing.
+        most, least: limits of the smoothing of the power.
+        slowness: smoothing of that smoothing's correction.
         most_moment: smoothing of the moments.
         length: frames of a piece.
         mean, mean_of_piece: ``_mean_of_minimum`` of all pieces and of one.

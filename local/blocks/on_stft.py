@@ -1,7 +1,7 @@
-"""What separators over an STFT share: all but the network between.
+"""What separators over an STFT share: everything but the network.
 
-The network is told nothing of the level: it sees a spectrum in units of the mixture's, and what
-it says of magnitudes is in the same units, so an output moves with the level of its input.
+The network never sees the level: its input is divided by the mixture's level, and its magnitudes
+are multiplied by it, so the output scales with the input.
 """
 
 import inspect
@@ -17,11 +17,11 @@ from local.blocks.stft import STFT
 
 OUTPUTS = ("mask", "magnitude")
 TARGETS = ("magnitude", *(name for name in masks.MASKS if name != "complex"))
-QUIET = 1e-10  # the level of silence: far under that of a single step of 24 bits
+QUIET = 1e-10  # the level of silence: far below a single step of 24 bits
 
 
 class _OnSTFT(BaseModel):
-    """An STFT, and the arguments that ``get_model_args`` tells of."""
+    """An STFT, and the arguments for ``get_model_args``."""
 
     def __init__(self, window, hop, fft, sample_rate, **arguments):
         super().__init__(sample_rate=sample_rate)
@@ -38,8 +38,8 @@ class _OnSTFT(BaseModel):
 class SpectrogramSeparator(_OnSTFT):
     """A network from the mixture's magnitudes to a mask or to the magnitudes of every source.
 
-    Both are applied here, with the phase of the mixture. A subclass has ``estimate``; for its
-    ``loss``, if it is one of masks or magnitudes, ``compared`` says what to hold against what.
+    This class applies both, with the phase of the mixture. A subclass has ``estimate``; for a
+    ``loss`` on masks or magnitudes, ``compared`` returns the pair to compare.
 
     Args:
         window: samples.
@@ -52,7 +52,8 @@ class SpectrogramSeparator(_OnSTFT):
         arguments: further arguments of the subclass, for ``get_model_args``.
 
     Raises:
-        ValueError: another output or target, or sizes from which a signal could not be recovered.
+        ValueError: an unknown output or target, or sizes from which a signal could not be
+        recovered.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class SpectrogramSeparator(_OnSTFT):
         raise NotImplementedError
 
     def applied(self, estimate: torch.Tensor) -> torch.Tensor:
-        """What of an estimate is applied: all of it.
+        """The part of an estimate that is applied: all of it.
 
         A subclass may normalise masks here, or cut them off at a threshold; ``compared`` does
         not do so.
@@ -100,7 +101,7 @@ class SpectrogramSeparator(_OnSTFT):
     def compared(
         self, mix: torch.Tensor, sources: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the network says, and what it should say.
+        """What the network estimates, and its target.
 
         Args:
             mix: (batch, time).
@@ -108,7 +109,7 @@ class SpectrogramSeparator(_OnSTFT):
 
         Returns:
             Twice (batch, source, frequency, frame): magnitudes in units of the mixture's level,
-            or masks, as ``target`` has it.
+            or masks, according to ``target``.
         """
         magnitude, references = self.stft(mix).abs(), self.stft(sources)
         unit = level(magnitude)
@@ -149,7 +150,7 @@ class ComplexMaskSeparator(_OnSTFT):
 
 
 def squared_error(separator: SpectrogramSeparator, mix: torch.Tensor, sources: torch.Tensor):
-    """Mean squared error of what ``target`` names; a class makes it its own by ``loss = ...``.
+    """Mean squared error of what ``target`` names; a class uses it by ``loss = squared_error``.
 
     Args:
         separator: whose output.
@@ -169,7 +170,7 @@ def level(magnitude: torch.Tensor) -> torch.Tensor:
 
 
 def ideal_mask(name: str, sources: torch.Tensor) -> torch.Tensor:
-    """The masks of ``local.blocks.masks``, limited to 0 to 1, which is all that a sigmoid can say.
+    """The masks of ``local.blocks.masks``, limited to 0 to 1, the range of a sigmoid.
 
     Args:
         name: of an ideal mask of real values.
@@ -182,7 +183,7 @@ def ideal_mask(name: str, sources: torch.Tensor) -> torch.Tensor:
 
 
 def on_grid(network: nn.Module, x: torch.Tensor, strides: tuple[int, int]) -> torch.Tensor:
-    """Apply a network that takes only multiples of its strides; cut its output to size.
+    """Apply a network that accepts only multiples of its strides; cut its output to size.
 
     Args:
         network: (..., frequency, frame) -> the same two sizes.

@@ -1,9 +1,9 @@
-"""Gains of a voice in noise: what to multiply a mixture's spectrum with, by the noise's power.
+"""Gains for a mixture's spectrum that keep the voice, computed from the noise's power.
 
 Each rule is called with ``power``, the squared magnitudes of a mixture's STFT, and ``noise``, the
 estimated power of its noise, both (..., frequency, frame) and not negative, and returns gains from
-0 to 1 of the same shape. Only the ratio of the two matters, not their level. Where both are
-nothing the gain is finite.
+0 to 1 of the same shape. Only the ratio of the two matters, not their level. Where both are 0 the
+gain is finite.
 """
 
 import math
@@ -14,7 +14,7 @@ import torch
 
 from local.base.compiled import compiled
 
-TINY = 1e-30  # power, far below what a float32 sample can hold: keeps divisions finite
+TINY = 1e-30  # power, far below that of any float32 sample: keeps divisions finite
 EXPONENTS = {"power": 2, "magnitude": 1}
 
 
@@ -24,9 +24,9 @@ class Subtraction:
 
     Berouti, Schwartz and Makhoul 1979, "Enhancement of speech corrupted by acoustic noise"
     (Loizou, "Speech Enhancement", chapter 5). With Y the mixture and D the noise, the voice's
-    ``|Y|^p - a |D|^p``, at least ``floor * |D|^p``; a falls by a straight line of the frame's
-    SNR (power of the mixture over that of the noise, over all frequencies) from
-    ``over_subtraction`` at 0 dB to 1 at 20 dB; beyond -5 dB and 20 dB it stays.
+    ``|Y|^p - a |D|^p``, at least ``floor * |D|^p``; a is linear in the frame's SNR (power of the
+    mixture over that of the noise, over all frequencies), from ``over_subtraction`` at 0 dB to 1
+    at 20 dB; it is constant below -5 dB and above 20 dB.
 
     Args:
         domain: ``power`` (p = 2) or ``magnitude`` (p = 1).
@@ -57,7 +57,7 @@ class Subtraction:
         factor = self.over_subtraction - (self.over_subtraction - 1) / 20 * snr
         relative = ((noise + TINY) / (power + TINY)) ** (exponent / 2)  # |D|^p over |Y|^p
         left = torch.maximum(1 - factor * relative, self.floor * relative)
-        # where the mixture is much weaker than its noise, even the floor is above it
+        # where the mixture is much weaker than the noise, even the floor exceeds it
         return left.clamp(max=1) ** (1 / exponent)
 
 
@@ -65,16 +65,16 @@ class Subtraction:
 class DecisionDirected:
     """The Wiener or the log-MMSE gain, with the a-priori SNR by the decision-directed rule.
 
-    The a-priori SNR is ``smoothing`` times the voice estimate of the frame before over the
-    noise, plus the rest times ``max(|Y|^2 / noise - 1, 0)`` (Ephraim and Malah 1984, "Speech
-    enhancement using a minimum mean-square error short-time spectral amplitude estimator";
-    Scalart and Filho 1996, "Speech enhancement based on a priori signal to noise estimation").
+    The a-priori SNR is ``smoothing`` times the previous frame's voice estimate over the noise,
+    plus ``1 - smoothing`` times ``max(|Y|^2 / noise - 1, 0)`` (Ephraim and Malah 1984, "Speech
+    enhancement using a minimum mean-square error short-time spectral amplitude estimator"; Scalart
+    and Filho 1996, "Speech enhancement based on a priori signal to noise estimation").
 
     Args:
         gain: ``wiener``: x / (1 + x) of the a-priori SNR x (Loizou, "Speech Enhancement",
-            chapter 6); ``logmmse``: that of the least error of the logarithm of the amplitude
-            (Ephraim and Malah 1985, "Speech enhancement using a minimum mean-square error
-            log-spectral amplitude estimator"), here at most 1.
+            chapter 6); ``logmmse``: the gain with the least error of the log-amplitude (Ephraim
+            and Malah 1985, "Speech enhancement using a minimum mean-square error log-spectral
+            amplitude estimator"), here at most 1.
         smoothing: of the a-priori SNR, from 0, below 1, per frame.
         floor_db: the least a-priori SNR in dB.
 
@@ -105,12 +105,12 @@ def by_frames(loop, power: torch.Tensor, *arguments) -> torch.Tensor:
     """Run a compiled recursion over frames, on the CPU.
 
     Args:
-        loop: called with float64 arrays (frame, frequency), what is given and what it fills in,
-            and ``arguments``: plain numbers and arrays.
+        loop: called with two float64 arrays (frame, frequency), its input and the output to fill
+            in, and ``arguments``: plain numbers and arrays.
         power: (..., frequency, frame).
 
     Returns:
-        what was filled in, float64 (..., frequency, frame), on the device of ``power``.
+        the output, float64 (..., frequency, frame), on the device of ``power``.
     """
     frames = power.detach().double().transpose(-1, -2).cpu().contiguous().numpy()
     found = np.empty_like(frames)

@@ -11,18 +11,17 @@ class STFT(nn.Module):
 
     The inverse is overlap-add divided by the sum of the squared windows: the spectrum's least
     squares signal (Griffin and Lim 1984, "Signal estimation from modified short-time Fourier
-    transform", eq. 6), which is the signal itself where nothing was changed.
+    transform", eq. 6), which is the original signal if nothing was changed.
 
-    Frame ``m`` is centred on sample ``m * hop``; there are zeros before the first sample and
-    after the last, and as many frames as it takes for the last sample to have a centre after it.
-    So each sample is within half a hop of a centre, where the window is at least one half, and
-    the division is harmless at the ends too.
+    Frame ``m`` is centred on sample ``m * hop``, with zeros before the first sample and after the
+    last. The last frame is centred after the last sample. So each sample is within half a hop of a
+    centre, where the window is at least one half, and the division is safe at the ends too.
 
     Args:
         window: samples.
         hop: samples between frames, at most half the window.
-        fft: samples, even, at least the window, which then stands in its middle; None: the
-            window, and one more where it is odd.
+        fft: samples, even, at least the window, which is centred in it; None: the window, plus one
+            if it is odd.
 
     Raises:
         ValueError: sizes from which a signal could not be recovered.
@@ -65,7 +64,7 @@ class STFT(nn.Module):
     def parts(self, signal: torch.Tensor) -> torch.Tensor:
         """The spectrum in real numbers: (batch, time) -> (batch, 2, frequency, frame).
 
-        Real part first. A network that keeps to these can be exported to ONNX, which has no
+        Real part first. A network that uses only these can be exported to ONNX, which has no
         complex numbers: there the transform is a convolution with its basis.
         """
         if torch.onnx.is_in_onnx_export():
@@ -82,7 +81,7 @@ class STFT(nn.Module):
         """``parts`` by a convolution."""
         basis = np.fft.rfft(np.eye(self.fft)).T
         kernels = self._kernels(np.concatenate((basis.real, basis.imag)), signal)
-        # the last hop - 1 zeros make a frame of what is left, as in forward
+        # the last hop - 1 zeros complete a frame, as in forward
         padded = F.pad(signal, (self.fft // 2, self.fft // 2 + self.hop - 1)).unsqueeze(1)
         spectrum = F.conv1d(padded, kernels, stride=self.hop)
         return spectrum.reshape(spectrum.shape[0], 2, self.frequencies, -1)
@@ -104,6 +103,6 @@ class STFT(nn.Module):
 
     @property
     def taper(self) -> torch.Tensor:
-        """The window with the zeros around it that a frame of ``fft`` samples has."""
+        """The window, padded with zeros to a frame of ``fft`` samples."""
         left = (self.fft - len(self.window)) // 2
         return F.pad(self.window, (left, self.fft - len(self.window) - left))

@@ -1,4 +1,4 @@
-"""The frames of an STFT one after another, and the signal from them: for recordings that go on."""
+"""An STFT and its inverse, frame by frame, for live signals."""
 
 import torch
 from torch.nn import functional as F
@@ -7,12 +7,12 @@ from local.blocks.stft import STFT
 
 
 class Frames:
-    """What ``STFT.parts`` and ``STFT.inverse_parts`` give, a hop of samples at a time.
+    """``STFT.parts`` and ``STFT.inverse_parts``, one hop of samples at a time.
 
-    A block of ``block`` samples goes in at every step. The frame that it completes is centred
-    ``ahead`` hops before the block, and the samples that this frame is the last to touch come out.
+    Each step takes a block of ``block`` samples. The frame that it completes is centred ``ahead``
+    hops before the block. The step returns the samples that no later frame changes.
     The state between steps is a tuple of tensors: ``index`` of the next frame (int64, below 0
-    where none has begun), ``recent`` (batch, time), the input that the frame is cut from, and the
+    before the first), ``recent`` (batch, time), the input that the frame is cut from, and the
     overlap-added frames ``sums`` and squared windows ``weight``, (batch, time) and (time,).
 
     Args:
@@ -74,11 +74,11 @@ class Frames:
         return out, (index, recent, sums[:, self.block :], weight[self.block :])
 
     def begun(self, state: tuple) -> torch.Tensor:
-        """Of the state of ``push``: whether the frame is one of the recording, or before it."""
+        """Whether the frame in a state of ``push`` lies in the recording, not before it."""
         return state[0] > 0
 
     def rest(self, state: tuple) -> tuple[torch.Tensor, torch.Tensor]:
-        """What is left after the last frame, that is after ``ahead + 1`` blocks of zeros.
+        """The remaining samples after the last frame, that is after ``ahead + 1`` blocks of zeros.
 
         Returns:
             the output and the input that it belongs to, (batch, latency - (ahead + 1) * block).
@@ -89,5 +89,5 @@ class Frames:
         return self._divided(sums[:, :left], weight[:left]), recent[:, self.block : half]
 
     def _divided(self, sums: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        # the weight vanishes only before the first sample of the recording
+        # the weight is 0 only before the first sample of the recording
         return sums / weight.clamp(min=1e-6)

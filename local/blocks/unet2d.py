@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from local.blocks.on_stft import on_grid
 
 KERNEL = 5  # frequencies and frames
-SLOPE = 0.2  # of the leaky rectifiers
+SLOPE = 0.2  # of the leaky ReLUs
 DROPPING = 3  # upward levels with dropout: the first ones
 
 
@@ -17,14 +17,13 @@ class EncoderDecoder(nn.Module):
     """Strided convolutions down, transposed ones up, each followed by batch normalisation.
 
     After Jansson et al. 2017, "Singing voice separation with deep U-Net convolutional networks":
-    5x5 kernels, stride 2 in both directions, leaky rectifiers of slope 0.2 on the way down and
-    plain ones on the way up, where dropout follows in the first three levels. Every level up but
-    the first also sees the one of its size on the way down. The last level has neither
-    normalisation nor activation. A convolution before a normalisation has no bias: the
-    normalisation would take it out again.
+    5x5 kernels, stride 2 in both directions, leaky ReLUs of slope 0.2 on the way down and ReLUs on
+    the way up, with dropout in the first three levels up. Every level up but the first also sees
+    the level of its size on the way down. The last level has neither normalisation nor activation.
+    A convolution before a normalisation has no bias: the normalisation would remove it.
 
-    The highest of 2^k + 1 frequencies, as an STFT has them, is not shown to the network but takes
-    the values of the one below; the paper's 512 of 513 leave it out too. Other sizes are padded.
+    The network does not see the highest of an STFT's 2^k + 1 frequencies, like the paper's (512 of
+    513); its output copies the one below. Other sizes are padded.
 
     Args:
         channels: of every level on the way down.
@@ -55,12 +54,12 @@ class EncoderDecoder(nn.Module):
             self.up.append(nn.Sequential(*level))
 
     def forward(self, x: torch.Tensor, modulation=None) -> torch.Tensor:
-        """Apply the network to what may have any size.
+        """Apply the network to an input of any size.
 
         Args:
             x: (batch, frequency, frame).
-            modulation: for every level down a factor and a term for what its normalisation
-                gives, each (batch, channel or 1, 1, 1); or None.
+            modulation: for every level down a factor and an offset for its normalised values, each
+                (batch, channel or 1, 1, 1); or None.
 
         Returns:
             (batch, output, frequency, frame).

@@ -1,9 +1,9 @@
-"""The file a training leaves: a plain dict that loads with ``weights_only=True``.
+"""The model file that training writes: a plain dict that loads with ``weights_only=True``.
 
-Asteroid's keys ``model_name, model_args, state_dict, infos``, so that a recipe with a class of
-Asteroid's own also loads with ``BaseModel.from_pretrained`` and runs in ``asteroid-infer``, and
-``winnow``: format, recipe, sample_rate (Hz), sources (names of the network's outputs, in its
-order), mixture_consistency, provenance.
+It has Asteroid's keys ``model_name, model_args, state_dict, infos``, so a recipe with one of
+Asteroid's classes also loads with ``BaseModel.from_pretrained`` and runs in ``asteroid-infer``.
+The key ``winnow`` has: format, recipe, sample_rate (Hz), sources (names of the network's outputs,
+in its order), mixture_consistency, provenance.
 """
 
 import io
@@ -25,11 +25,11 @@ WINNOW_KEYS = {"recipe": str, "sample_rate": int, "sources": list, "mixture_cons
 
 FACTS = {"parameters": (int,), "macs_per_second": (int, float), "seed": (int,),
          "audio_seconds_seen": (int, float), "training_seconds": (int, float)}  # fmt: skip
-"""Numbers under ``infos`` that reports calculate with, where they are there; types."""
+"""Optional numbers under ``infos`` for reports, with their types."""
 
 
 def save(path: Path | str, separator, infos: dict) -> None:
-    """Write a Separator with ``infos`` about its training; whole or not at all.
+    """Write a Separator with ``infos`` about its training, atomically.
 
     ``infos["provenance"]`` goes under ``winnow``, where the Contracts want it.
     """
@@ -53,10 +53,10 @@ def save(path: Path | str, separator, infos: dict) -> None:
 
 
 def write(path: Path | str, tree: dict) -> None:
-    """Write tensors and plain types as torch does; whole or not at all.
+    """Write tensors and plain types as torch does, atomically.
 
-    Through memory, because torch ends the process, or hides the fault, where a disk is full; and
-    on the disk before it gets its name, because training goes on from such a file.
+    Goes through memory, because on a full disk torch ends the process or hides the error. Synced
+    to disk before it gets its name, because training continues from such a file.
 
     Raises:
         OSError: no room, or no place to write to.
@@ -83,7 +83,7 @@ def read(path: Path | str) -> dict:
         package = torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError:
         raise UserError(f"{path}: may not be read") from None
-    except Exception as error:  # torch's unpickler raises almost anything on bytes that are no file
+    except Exception as error:  # torch's unpickler raises almost anything on damaged bytes
         raise UserError(f"{path}: not a model file of winnow, or damaged") from error
     _expect(package, KEYS, path)
     winnow = package["winnow"]

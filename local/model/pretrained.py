@@ -1,7 +1,7 @@
-"""Models by name: weights that ship with winnow, one's own experiments, and what needs no weights.
+"""Models by name: weights that ship with winnow, own experiments, recipes without weights.
 
-``recipes/shipped.yml`` says which recipe is taken where none is named; the weights of a recipe
-that has some are ``recipes/<recipe>/pretrained/<name>.pth``, with a card beside them.
+``recipes/shipped.yml`` names the default recipes. A recipe's weights are
+``recipes/<recipe>/pretrained/<name>.pth``, with a card beside them.
 """
 
 from pathlib import Path
@@ -12,10 +12,10 @@ from local.base.errors import UserError, nearest
 
 
 def default(use: str = "default") -> str:
-    """The recipe for a use that recipes/shipped.yml knows.
+    """The default recipe for a use, from recipes/shipped.yml.
 
     Raises:
-        UserError: it names none for it.
+        UserError: the file names none.
     """
     path = ROOT / "recipes" / "shipped.yml"
     name = disk.read_yaml(path).get(use)
@@ -28,8 +28,8 @@ def locate(model: Path | str) -> Path | None:
     """The checkpoint of a model.
 
     Args:
-        model: name of a recipe, folder of an experiment, or path of a model file. A recipe goes
-            before a folder of the same name, which may be written ``./name``.
+        model: name of a recipe, folder of an experiment, or path of a model file. A recipe comes
+            before a folder of the same name; write the folder as ``./name``.
 
     Returns:
         its path; None for a recipe without weights here.
@@ -57,11 +57,11 @@ def locate(model: Path | str) -> Path | None:
 
 
 def open_model(model: Path | str | None = None):
-    """The separator of a model, on the CPU, in eval mode; ``infos["file"]`` says what was read.
+    """The separator of a model, on the CPU, in eval mode; ``infos["file"]`` is its file.
 
     Args:
         model: see ``locate``; None: the default of recipes/shipped.yml. A recipe without weights
-            is built from its settings where there is nothing to fit.
+            is built from its settings if it needs no fitting.
 
     Raises:
         UserError: no such model, not a model file, an oracle, not trained.
@@ -87,7 +87,7 @@ def choose_device(name: str):
     """The torch device of a name; ``auto``: a CUDA device where there is one, else the CPU.
 
     Raises:
-        UserError: it is not here.
+        UserError: this machine does not have it.
     """
     import torch
 

@@ -1,6 +1,6 @@
 """Separators: built from settings, loaded from a checkpoint, applied to a recording.
 
-Training, evaluation, separation, export and the tests all build and load here, so that a model
+Training, evaluation, separation, export and the tests all build and load models here, so a model
 behaves the same everywhere.
 """
 
@@ -26,23 +26,23 @@ from local.model import checkpoint, speed
 
 speed.tune_allocator()
 
-PROBE_SECONDS = 1.0  # inputs shorter than this are held against the network's minimum
+PROBE_SECONDS = 1.0  # inputs shorter than this are compared with the network's minimum
 MACS_SECONDS = 4  # length over which operations are counted
 
 
 class Separator(nn.Module):
-    """A network with what belongs around it: order of sources, mixture consistency, padding.
+    """A network with its order of sources, mixture consistency and padding.
 
     Args:
         network: an ``asteroid.models.BaseModel``, (batch, time) -> (batch, source, time).
-        recipe: name of the recipe that it is of.
+        recipe: name of its recipe.
         sample_rate: Hz.
-        consistency: ``none``; ``project``: what the estimates lack of the mixture is shared
-            out evenly (Wisdom et al. 2019, "Differentiable consistency constraints for improved
+        consistency: ``none``; ``project``: each estimate gets an equal part of the mixture minus
+            all estimates (Wisdom et al. 2019, "Differentiable consistency constraints for improved
             deep speech enhancement", eq. 7); ``difference``: the noise is the mixture minus the
             voice.
         order: names of the network's outputs, in its order.
-        infos: what the checkpoint says of its training.
+        infos: facts about the training, from the checkpoint.
     """
 
     def __init__(self, network, recipe, sample_rate, consistency="none", order=SOURCES, infos=None):
@@ -58,7 +58,7 @@ class Separator(nn.Module):
 
     @property
     def needs_sources(self) -> bool:
-        """Whether the network is an oracle, which is given the references."""
+        """Whether the network is an oracle, which gets the references."""
         return getattr(self.network, "needs_sources", False)
 
     def forward(self, mix: torch.Tensor, sources: torch.Tensor | None = None) -> torch.Tensor:
@@ -87,7 +87,7 @@ class Separator(nn.Module):
     def minimum_length(self) -> int:
         """The shortest input in samples (a power of two) that the network takes, found by trying.
 
-        Its layers know no other way to tell, and only they know how they pad.
+        Only trying tells, because only the layers know how they pad.
         """
         if self._minimum is None:
             like = next(iter(self.network.state_dict().values()), torch.zeros(0))
@@ -95,7 +95,7 @@ class Separator(nn.Module):
             self.network.eval()
             length = 1
             with torch.no_grad():
-                # a tone: what a network makes of silence says nothing about lengths
+                # a tone, because the output for silence says nothing about lengths
                 while not self._takes(torch.arange(length, device=like.device).cos().unsqueeze(0)):
                     length *= 2
             self.network.train(training)
@@ -194,7 +194,7 @@ def construct(conf: dict, recipe: str) -> Separator:
         warnings.simplefilter("error", UserWarning)
         try:
             separator = Separator(network_type(**arguments), recipe, rate, consistency)
-            # some settings that do not go together show only in use
+            # some wrong combinations of settings show only when the network runs
             warnings.simplefilter("ignore", UserWarning)
             _run_once(separator)
         except (AssertionError, ValueError, RuntimeError, UserWarning) as error:
@@ -212,7 +212,7 @@ def _run_once(separator: Separator) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """What an error says on one line; of an assertion without words, what it asserts."""
+    """An error's message on one line; for an assertion without one, its source line."""
     words = " ".join(str(error).split())
     return words or traceback.extract_tb(error.__traceback__)[-1].line
 
@@ -245,10 +245,10 @@ def build(name: str, preset: str | None = None, **overrides) -> Separator:
 def load(path: Path | str) -> Separator:
     """The separator of a checkpoint, on the CPU, in eval mode.
 
-    Its class is the one that the recipe of that name has here, never one that the file names.
+    Its class is always that of the local recipe, never one from the file.
 
     Raises:
-        UserError: no checkpoint, of a recipe that is not here, or that no longer fits it.
+        UserError: not a checkpoint, an unknown recipe, or one that has changed since.
     """
     package = checkpoint.read(path)
     winnow = package["winnow"]
@@ -262,7 +262,7 @@ def load(path: Path | str) -> Separator:
         raise UserError(f"{path}: does not fit the recipes here: {reason}") from None
     network_type = network_class(recipe, package["model_name"])
     try:
-        # what a filterbank prints while it is built would spoil a stream of samples on stdout
+        # a filterbank's prints would spoil a stream of samples on stdout
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore", UserWarning)
             network = network_type(**package["model_args"])
@@ -312,14 +312,14 @@ def count_parameters(separator: Separator) -> int:
 def count_macs(separator: Separator) -> int | None:
     """Multiply-accumulate operations per second of audio: matrix products and convolutions.
 
-    None where the network runs no torch operation that can be counted.
+    None if the network runs no torch operation that can be counted.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
     mix = torch.zeros(1, MACS_SECONDS * separator.sample_rate)
     sources = torch.zeros(1, len(SOURCES), mix.shape[-1])
     counter = FlopCounterMode(display=False)
-    # oneDNN's recurrent layers are one opaque operation to the counter: take the written-out ones
+    # the counter cannot see into oneDNN's recurrent layers: switch oneDNN off
     with torch.no_grad(), warnings.catch_warnings(), counter:
         warnings.simplefilter("ignore", UserWarning)
         with torch.backends.mkldnn.flags(enabled=False):
