@@ -13,7 +13,7 @@ From Python::
 
     estimates = separate(mix, rate)     # {"voice": ..., "noise": ...}, like mix
 
-This file imports what is heavy where it is used: ``winnow --help`` answers at once.
+Heavy imports stand where they are used, so ``winnow --help`` answers at once.
 """
 
 import argparse
@@ -30,7 +30,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def separate(mix, rate: int, model=None, device: str = "auto") -> dict:
-    """Voice and noise of a recording, as the program estimates them.
+    """Voice and noise of a recording, as the program ``winnow`` estimates them.
 
     Args:
         mix: numpy array or tensor of a floating type, (time,) or (channel, time); each channel
@@ -42,11 +42,11 @@ def separate(mix, rate: int, model=None, device: str = "auto") -> dict:
 
     Returns:
         ``{"voice": ..., "noise": ...}``, each of the kind, shape, type and device of ``mix``, at
-        its rate and at the level that the model gives it; beyond full scale it is not clipped.
+        its rate and at the model's level, never clipped.
 
     Raises:
-        UserError: not such an array, no samples, samples that are not finite, no such model or
-            device, another rate.
+        UserError: another array, no samples, NaN or infinite samples, an unknown model or device,
+            a rate out of range.
     """
     import torch
 
@@ -111,18 +111,18 @@ def _parse() -> argparse.Namespace:
         help="a file of any format that soundfile reads, a folder (searched recursively), a"
              " pattern in quotes, or - for standard input (wav or the like, or see --pcm)")
     add("--model", metavar="NAME|DIR|FILE",
-        help="a recipe with weights in it or with nothing to train, the folder of an experiment, or"
+        help="a recipe (with weights, or without training), the folder of an experiment, or"
              " its best_model.pth; default: the model that ships with winnow")
-    add("--out", type=Path, metavar="DIR", help="where the outputs go; default: beside the inputs")
+    add("--out", type=Path, metavar="DIR", help="folder of the outputs; default: beside the inputs")
     add("--sources", type=_sources, metavar="LIST",
-        help=f"which outputs, with commas between; default {','.join(SOURCES)}; on standard output"
+        help=f"outputs, separated by commas; default {','.join(SOURCES)}; on standard output"
              f" one of them, default {SOURCES[0]}")
     add("--remix", nargs=2, type=_decibels, metavar=("VOICE_DB", "NOISE_DB"),
-        help="one output instead, <name>_remix, with both at new levels")
+        help="a single output, <name>_remix: both sources at new levels")
     add("--attenuation-limit", type=_attenuation, metavar="DB",
-        help="leave noise in the voice, so much lower: voice + noise * 10^(-DB/20); the output"
+        help="leave noise in the voice, DB lower: voice + noise * 10^(-DB/20); the output"
              " noise lacks what the voice keeps")
-    add("--mono", action="store_true", help="the mean of the channels, not each of them by itself")
+    add("--mono", action="store_true", help="separate the mean of the channels, not each channel")
     add("--format", type=str.upper, metavar="NAME",
         help="of the outputs: wav, flac, ogg, mp3, ...; default: that of the input")
     add("--subtype", type=str.upper, metavar="NAME",
@@ -131,16 +131,16 @@ def _parse() -> argparse.Namespace:
     add("--rate", type=_rate, metavar="HZ",
         help="of the outputs; default: that of the input")
     add("--pcm", type=_pcm, metavar="FORMAT[:RATE[:CHANNELS]]",
-        help="standard input is samples without a header, and standard output too: s16le, s24le,"
+        help="standard input and output are samples without a header: s16le, s24le,"
              " s32le or f32le; default rate: the model's, 1 channel")
     add("--device", default="auto", choices=DEVICES,
-        help="where to compute; auto: cuda where there is one, else cpu")
-    add("--overwrite", action="store_true", help="write outputs that are there already again")
+        help="where to compute; auto: cuda if there is one, else cpu")
+    add("--overwrite", action="store_true", help="replace existing outputs")
     add("--skip-existing", action="store_true",
-        help="leave out recordings whose outputs are there: goes on after an interruption")
+        help="skip recordings whose outputs exist: continues an interrupted run")
     add("--stream", action="store_true",
-        help="samples from standard input to standard output while they come, with a model that"
-             " looks back only; --pcm says which samples")
+        help="live: samples from standard input to output as they arrive; needs a model that"
+             " looks back only; --pcm is their format")
     # fmt: on
     args = parser.parse_args()
     _check(args)
@@ -148,10 +148,10 @@ def _parse() -> argparse.Namespace:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """What argparse cannot say.
+    """Check what argparse cannot.
 
     Raises:
-        UserError: options that do not go together.
+        UserError: options that exclude each other.
     """
     if args.stream:
         if args.inputs not in ([], ["-"]):

@@ -422,8 +422,8 @@ def test_the_program_says_where_the_scores_are_and_what_failed(trained, monkeypa
     said = capsys.readouterr().out.splitlines()
     assert said[0] == f"{folder}/scores/{test.hash}/scores.csv: scores of 5 examples"
     # whole numbers add up without rounding: the mixture is within the span of its sources
-    assert said[1:] == ["  no value in 5 of 5, infinite, no error is left: "
-                        "voice si_sar_mix, noise si_sar_mix"]  # fmt: skip
+    assert said[1:] == ["  voice si_sar_mix, noise si_sar_mix: "
+                        "no value in 5 of 5 (infinite, no error)"]  # fmt: skip
 
 
 @pytest.mark.parametrize(("options", "expected"), [

@@ -1,9 +1,9 @@
-"""What one worker does: the scores of one example, of its mixture or of a model's estimates.
+"""The work of one worker: score one example, its mixture or a model's estimates.
 
-A worker reads the manifest and the model once and keeps them. It may be a process of this
-machine or of a cluster that sees the same files. It scores one example at a time with one
-thread, also where a cluster gives it several: warnings and numpy's generator, which the metrics
-need, are the process's, and so is the clock that the real-time factor is taken from.
+A worker reads the manifest and the model once and keeps them. It is a process of this machine or
+of a cluster with the same files. It scores one example at a time with one thread, even if a
+cluster gives it several: the metrics need the process's warnings and numpy's generator, and the
+real-time factor its clock.
 """
 
 import functools
@@ -26,7 +26,7 @@ class Job(NamedTuple):
 
     Attributes:
         manifest: path of the CSV file.
-        test_hash: of its content: a lasting worker reads a changed one again.
+        test_hash: of its content: a worker reads a changed one again.
         engine: see ``metrics.score``.
         metrics: names in ``metrics.METRICS``.
         model: path of a checkpoint; None scores the mixtures, each as the estimate of each source.
@@ -49,7 +49,7 @@ class Job(NamedTuple):
 
     @property
     def identity(self) -> dict:
-        """What decides the numbers, whichever metrics there are; plain types."""
+        """What the numbers depend on, apart from the choice of metrics; plain types."""
         about = {"version": metrics.VERSION, "test_hash": self.test_hash, "engine": self.engine}
         return about if self.model is None else about | {"model_sha256": self.model_sha256}
 

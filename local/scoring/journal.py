@@ -1,4 +1,4 @@
-"""Rows as they arrive, on disk, so that interrupted work continues where it was."""
+"""Rows on disk as they arrive, so that interrupted work can continue."""
 
 import csv
 import io
@@ -15,13 +15,12 @@ FAILED = "failed"
 class Journal:
     """A CSV file of rows that one piece of work appends, one example at a time.
 
-    Its first line says what the work is. A journal of other work is begun anew. What a kill at
-    any moment can leave behind, a torn last line or an example without all of its sources, is
-    dropped and done again.
+    Its first line names the work; a journal of other work is started again. A kill can leave an
+    incomplete last line or example: it is dropped and done again.
 
     Args:
         path: of the file; its folder is made where it is missing.
-        work: plain types; rows of other work are worth nothing to this one.
+        work: plain types; rows of other work are dropped.
         columns: names of the floats in a row, between id, source and ``failed``.
 
     Attributes:
@@ -61,7 +60,7 @@ class Journal:
         return text.getvalue()
 
     def _read(self) -> dict[str, list[dict]]:
-        """The complete examples in the file, none if it is of other work."""
+        """The complete examples in the file; none if it belongs to other work."""
         if not self.path.is_file():
             return {}
         text = self.path.read_text(encoding="utf-8", errors="replace")

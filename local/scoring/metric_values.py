@@ -1,8 +1,8 @@
 """The arithmetic behind local/scoring/metrics.py, one function per family of metrics.
 
-Signals are float64; ``references`` and ``estimates`` have shape (source, time). Where a metric
-has no value, a function returns the reason in its place, as a string. Zero mean, where a
-docstring says so, means that each signal's mean is taken off first.
+Signals are float64; ``references`` and ``estimates`` have shape (source, time). If a metric has no
+value, a function returns the reason instead, as a string. "Zero mean" in a docstring: each
+signal's mean is subtracted first.
 """
 
 import contextlib
@@ -92,7 +92,7 @@ def over_residual(reference, estimate, mix, voice_estimate) -> float | str:
     gain = np.dot(mix, voice_estimate) / np.dot(voice_estimate, voice_estimate)
     residual = mix - gain * voice_estimate
     if _decibels(mix, residual) == math.inf:
-        return "the voice estimate is the mixture, nothing is left without it"
+        return "the voice estimate is the mixture, so no residual is left"
     ours, plain = _si_sdr(reference, estimate), _si_sdr(reference, residual)
     return next((x for x in (ours, plain) if isinstance(x, str)), None) or ours - plain
 
@@ -185,7 +185,7 @@ def stoi(reference, estimate, rate: int, extended: bool) -> float | str:
     fault = _fault(reference, estimate)
     if fault:
         return fault
-    short = "too short for STOI, which wants 0.4 s of speech"
+    short = "too short for STOI, which needs 0.4 s of speech"
     if len(reference) * FS <= N_FRAME * rate:
         return short
     with _quiet(), _seeded():
@@ -194,7 +194,7 @@ def stoi(reference, estimate, rate: int, extended: bool) -> float | str:
 
 
 def _fault(reference, estimate) -> str | None:
-    """Why nothing can be said of an estimate, or None."""
+    """Why an estimate cannot be scored, or None."""
     for name, signal in (("reference", reference), ("estimate", estimate)):
         if not np.isfinite(signal).all():
             return f"{name} with NaN or infinite samples"
@@ -204,7 +204,7 @@ def _fault(reference, estimate) -> str | None:
 
 
 def _constant(reference, estimate) -> str | None:
-    """Which of the two has nothing left without its mean, or None."""
+    """Which of the two is silent after subtracting its mean, or None."""
     for name, signal in (("reference", reference), ("estimate", estimate)):
         centred = _centred(signal)
         if np.dot(centred, centred) <= 1e-20 * np.dot(signal, signal):

@@ -1,6 +1,6 @@
-"""How good estimates are: arrays in, floats out, a metric without a value is NaN with a reason.
+"""Scores of estimates: arrays in, floats out; a metric without a value is NaN, with a reason.
 
-Every metric here is better the higher it is. Nothing is imported before it is asked for.
+For every metric higher is better. Packages are imported only when needed.
 """
 
 import math
@@ -141,11 +141,11 @@ METRICS: dict[str, Metric] = {
 EXTRAS: dict[str, Metric] = {
     "si_sdr_best_order": Metric(
         "SI-SDR, best order", "dB",
-        "SI-SDR if the references had chosen which estimate is which; not attainable in use.",
+        "SI-SDR with the order of estimates that the references prefer; unattainable in practice.",
         _LE_ROUX,
     ),
     "swapped": Metric(
-        "swapped", "", "1 where the references would have chosen another order.", "winnow"
+        "swapped", "", "1 where the references prefer another order.", "winnow"
     ),
     "si_sdr_vs_residual": Metric(
         "SI-SDR over residual", "dB",
@@ -155,16 +155,16 @@ EXTRAS: dict[str, Metric] = {
         ("noise",),
     ),
 }  # fmt: skip
-"""Columns that are there whatever was chosen."""
+"""Columns that are always there."""
 
 NOTES = (
-    "Of each metric higher is better. `_mix` is the unprocessed mixture in the estimate's place,"
+    "Higher is better for every metric. `_mix` is the score of the unprocessed mixture,"
     " `_imp` the improvement over it. A metric that has no value (silence, no speech, too short,"
     " no error above rounding) is left out and counted as failed.",
     "PEASS (Emiya et al. 2011) is not offered: its authors' code, which defines it, runs in"
     " MATLAB only.",
 )
-"""What holds for all of them."""
+"""Notes on all of them."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "all": tuple(METRICS),
@@ -265,7 +265,7 @@ def _split(found: dict[tuple[int, str], float | str]):
     for (k, metric), value in found.items():
         key = SOURCES[k], metric
         if not isinstance(value, str) and math.isinf(value):
-            value = "infinite, no error is left" if value > 0 else "infinite, no source is left"
+            value = "infinite, no error" if value > 0 else "infinite, nothing of the source"
         if not isinstance(value, str) and math.isnan(value):
             value = "undefined"
         if isinstance(value, str):

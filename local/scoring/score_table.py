@@ -1,4 +1,4 @@
-"""scores.csv: what a row is, which columns are metrics, what failed and why."""
+"""scores.csv: its rows, its metric columns, what failed and why."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,13 +66,13 @@ def metric_columns(scores: pandas.DataFrame) -> list[str]:
 
 
 def metrics(columns: Sequence[str]) -> list[str]:
-    """The metrics proper: those that the mixture and the improvement have too."""
+    """The metrics proper: those that also have a mixture and an improvement column."""
     columns = list(dict.fromkeys(columns))
     return [name for name in columns if f"{name}{IMPROVEMENT}" in columns]
 
 
 def headline(columns: Sequence[str]) -> str:
-    """The metric that figures and rankings show: SI-SDR, or the first where it was not chosen."""
+    """The metric of figures and rankings: SI-SDR, or the first if it was not chosen."""
     found = metrics(columns)
     if not found:
         raise UserError("the scores hold no metric; run stage 2 again")

@@ -1,4 +1,4 @@
-"""Trainings that differ in their seed only, and whether scores are of the model that is there."""
+"""Trainings that differ only in their seed, and whether scores belong to the present model."""
 
 import hashlib
 import sys
@@ -16,7 +16,7 @@ SAME_FACTS = ("recipe", "preset", "train_hash", "valid_hash")
 
 
 def check_model(model: Path, scored: Path) -> None:
-    """Raise a UserError where the model is no longer the one that was scored."""
+    """Raise a UserError if the model has changed since it was scored."""
     with open(model, "rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if disk.read_yaml(scored, score_table.SCORED)["model_sha256"] != found:
@@ -24,7 +24,7 @@ def check_model(model: Path, scored: Path) -> None:
 
 
 def siblings(folder: Path, test_hash: str, among: Iterable[Path] | None = None) -> dict[int, Path]:
-    """Trainings that differ from this one in their seed only: seed -> scores.csv.
+    """Trainings that differ from this one only in their seed: seed -> scores.csv.
 
     Recipe, preset, data and settings are the same, and so is the test set. This experiment is
     one of them. Of two with one seed the first by name counts, and this one before all.

@@ -2,9 +2,9 @@
 
     winnow export --model lstm_complex --format onnx
 
-Into the file goes the whole separator, with the order of its sources and mixture consistency:
-``mix`` (batch, time) at the model's rate in, ``estimates`` (batch, source, time) out, any batch and
-any time. It is run on mixtures of several lengths before it gets its name. To use it::
+The file holds the whole separator, with its order of sources and mixture consistency: ``mix``
+(batch, time) at the model's rate in, ``estimates`` (batch, source, time) out, any batch and time.
+It is tested on mixtures of several lengths before it gets its name. To use it::
 
     import onnxruntime
     import soundfile
@@ -81,11 +81,11 @@ def main() -> None:
 
 
 def export(separator: Separator, path: Path, form: str) -> float:
-    """Write a separator, whole or not at all.
+    """Write a separator, atomically.
 
     Args:
         separator: in eval mode, on the CPU.
-        path: the file, which is not there yet.
+        path: the file, which must not exist.
         form: ``onnx`` or ``torchscript``.
 
     Returns:
@@ -93,8 +93,8 @@ def export(separator: Separator, path: Path, form: str) -> float:
         amplitude of that.
 
     Raises:
-        UserError: the file is there or cannot be written; a package is missing; the network does
-            what the format cannot say; the output differs by more than ``TOLERANCE``.
+        UserError: the file exists or cannot be written; a package is missing; the format cannot
+            express the network; the output differs by more than ``TOLERANCE``.
     """
     if path.exists():
         raise UserError(f"{path}: is there already; choose another with --out")
@@ -146,7 +146,7 @@ def noise(batch: int, time: int, seed: int = 0) -> torch.Tensor:
 
 
 class Whole(nn.Module):
-    """A separator that lengthens short inputs where it runs, not where it is traced."""
+    """A separator that pads short inputs when it runs, not when it is traced."""
 
     def __init__(self, separator: Separator):
         super().__init__()
@@ -171,7 +171,7 @@ def example(whole: Whole) -> torch.Tensor:
 
 def _write_torchscript(whole: Whole, path: Path, facts: dict) -> None:
     traced = torch.jit.trace(whole, example(whole), check_trace=False)
-    file = io.BytesIO()  # torch ends the process where a disk is full
+    file = io.BytesIO()  # torch ends the process if a disk is full
     torch.jit.save(traced, file, _extra_files=facts)
     path.write_bytes(file.getbuffer())
 
@@ -204,7 +204,7 @@ def _open_onnx(path: str) -> Callable[[torch.Tensor], torch.Tensor]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what goes wrong is raised too
+    options.log_severity_level = 4  # faults are raised too
     session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
     return lambda mix: torch.from_numpy(session.run(None, {"mix": mix.numpy()})[0])
 

@@ -1,10 +1,10 @@
-"""Separation of a recording that goes on: samples in, samples out, a block at a time.
+"""Live separation: samples in, samples out, a block at a time.
 
-A network that can run live has, beside ``forward``, and looked for by name:
+Beside ``forward``, a network that can run live has, found by name:
 
 - ``block``: samples that a step takes and gives;
-- ``latency``: samples by which the output of a step lags its input; None, or no such attribute,
-  where the network cannot run live;
+- ``latency``: samples by which the output of a step lags its input; None or missing: the network
+  cannot run live;
 - ``start(batch) -> state``, a tuple of tensors;
 - ``step(block: (batch, block), state) -> (estimates (batch, source, block), state)``;
 - ``finish(state) -> (batch, source, latency)``: the estimates of the last samples.
@@ -29,17 +29,17 @@ from local.model.separators import Separator
 
 
 class Live:
-    """A separator that is given a recording piece by piece.
+    """A separator that gets a recording piece by piece.
 
-    All that comes out is what the separator makes of the whole recording, as many samples as went
-    in: it comes late, but nothing stands before it.
+    All outputs together equal the separation of the whole recording, sample by sample: late, but
+    with nothing added in front.
 
     Args:
         separator: in eval mode.
         channels: each is separated by itself.
 
     Attributes:
-        latency: samples that go in, at most, from a sample on (itself counted) until its
+        latency: samples, at most, from a sample (itself counted) to the one with which its
             estimates come out.
 
     Raises:
@@ -60,7 +60,7 @@ class Live:
         self._waiting = zeros(channels, 0)  # input, less than a block
         self._mix = zeros(channels, lag)  # input that the next output belongs to
         self._early = lag  # samples of output that come before the first of the input
-        self._pending = 0  # samples that went in and did not come out
+        self._pending = 0  # samples in, not yet out
 
     @torch.inference_mode()
     def push(self, samples: torch.Tensor) -> torch.Tensor:
@@ -80,7 +80,7 @@ class Live:
 
     @torch.inference_mode()
     def finish(self) -> torch.Tensor:
-        """(channel, source, time): what is still to come of the samples that went in."""
+        """(channel, source, time): the remaining samples, at the end of the input."""
         left = self._pending
         mix = F.pad(self._waiting, (0, -self._waiting.shape[1] % self._network.block))
         estimates = torch.cat((self._stepped(mix), self._network.finish(self._state)), -1)
@@ -97,7 +97,7 @@ class Live:
         return out
 
     def _settled(self, samples: torch.Tensor, estimates: torch.Tensor) -> torch.Tensor:
-        """The estimates in their order and consistent, less what is before the first sample."""
+        """The estimates in order and consistent, without what precedes the first sample."""
         time = samples.shape[1]
         mix = torch.cat((self._mix, samples), 1)
         self._mix = mix[:, time:]

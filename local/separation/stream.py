@@ -1,9 +1,9 @@
-"""Samples without a header, from standard input to standard output while they come.
+"""Samples without a header, from standard input to standard output as they arrive.
 
     arecord -t raw -f S16_LE -r 16000 | winnow --stream | aplay -t raw -f S16_LE -r 16000
 
-Out come as many samples as went in, each in its place: output sample n belongs to input sample n,
-and leaves when the model has heard the little of what follows that it needs.
+Output sample n belongs to input sample n, and there are as many. It leaves once the model has its
+look-ahead.
 """
 
 import argparse
@@ -26,10 +26,10 @@ from local.model.pretrained import choose_device
 from local.separation.live import Live
 from local.separation.recordings import Pcm
 
-PIECE = 2**16  # bytes that are read at a time at most; a pipe gives what it has
+PIECE = 2**16  # bytes to read at a time, at most; a pipe gives what it has
 OF_FILES = ("out", "remix", "attenuation_limit", "mono", "format", "subtype", "rate", "overwrite",
             "skip_existing")  # fmt: skip
-"""Options that say nothing about a stream."""
+"""Options that a stream does not use."""
 
 
 def main(args: argparse.Namespace) -> None:
@@ -43,7 +43,7 @@ def main(args: argparse.Namespace) -> None:
             raise UserError(f"--{name.replace('_', '-')} is for recordings, not for --stream")
     if sys.stdin.isatty() or sys.stdout.isatty():
         raise UserError("--stream is from a pipe or file to a pipe or file, not for a terminal")
-    torch.set_num_threads(1)  # a step is too small to be shared out
+    torch.set_num_threads(1)  # a step is too small for several threads
     separator = pretrained.open_model(args.model or pretrained.default("live"))
     separator.to(choose_device("cpu" if args.device == "auto" else args.device))
     say(f"{separator.recipe}, {separator.infos['file']}")
@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> None:
             args.pcm or Pcm(), args.sources or SOURCES[:1],
         )  # fmt: skip
     except BrokenPipeError:
-        # Python would complain once more when it closes standard output
+        # otherwise Python complains again when it closes standard output
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise UserError("standard output was closed before the end of the input") from None
     except KeyboardInterrupt:
@@ -61,7 +61,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def run(separator, source: BinaryIO, sink: BinaryIO, pcm: Pcm, sources=SOURCES[:1]) -> None:
-    """Separate what ``source`` gives until it ends, and say how long that took.
+    """Separate ``source`` until its end, and report the time.
 
     Args:
         separator: in eval mode, of a network that can run live.
@@ -80,7 +80,7 @@ def run(separator, source: BinaryIO, sink: BinaryIO, pcm: Pcm, sources=SOURCES[:
         raise UserError(f"{separator.recipe} runs at {rate} Hz, and the stream at {pcm.rate} Hz:"
                         " resample it before and after (sox, ffmpeg)")  # fmt: skip
     live = Live(separator, pcm.channels)
-    say(f"latency {1000 * live.latency / rate:.0f} ms, plus the time to compute")
+    say(f"latency: at most {1000 * live.latency / rate:.0f} ms plus computing")
     rows = [SOURCES.index(name) for name in sources]
     received, peak, busy, rest = 0, 0.0, 0.0, b""
     try:
@@ -129,7 +129,7 @@ def decoded(data: bytes, pcm: Pcm, rate: int) -> torch.Tensor:
 
 
 def encoded(estimates: torch.Tensor, pcm: Pcm, rate: int) -> bytes:
-    """(channel, source, time) -> samples of a format, the channels of one source after another."""
+    """(channel, source, time) -> samples of a format: all channels of a source, then the next."""
     samples = estimates.transpose(0, 1).flatten(0, 1).T.cpu().numpy()
     form = pcm.options(rate)
     if form["subtype"] in audio.BITS:
@@ -140,5 +140,5 @@ def encoded(estimates: torch.Tensor, pcm: Pcm, rate: int) -> bytes:
 
 
 def say(text: str) -> None:
-    """One line on standard error, which is there for people."""
+    """One line on standard error, for people."""
     print(f"winnow: {text}", file=sys.stderr, flush=True)

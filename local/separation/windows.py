@@ -1,9 +1,8 @@
-"""Recordings of any length, piece by piece, as if they went through whole.
+"""Recordings of any length in pieces, as if separated whole.
 
-A stream is an iterator of float32 tensors (channel, time), each behind the one before. What needs
-to see beyond a piece (a network, the filter that changes the sample rate) is given some context
-on both sides, and what it makes of the context is thrown away. Memory does not grow with the
-length of a recording.
+A stream is an iterator of consecutive float32 tensors (channel, time). What must see beyond a
+piece (a network, the resampling filter) gets context on both sides, and its output for the context
+is dropped. Memory does not grow with the length of a recording.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -26,11 +25,11 @@ def separated(
 ) -> Iterator[torch.Tensor]:
     """Estimates of a stream, at the level that the model gives them.
 
-    A recording of up to 17 units (44 s at 16 kHz) goes through the network whole; a longer one in
-    windows, with an eighth more to compute.
+    The network takes a recording of up to 17 units (44 s at 16 kHz) whole, a longer one in
+    windows; that is an eighth more to compute.
 
-    A model hears nothing above half its sample rate. Where its estimates sum to the mixture, what
-    it did not hear goes to the noise: so they sum to what was recorded, at any rate.
+    A model hears nothing above half its sample rate. If its estimates sum to the mixture, what it
+    does not hear goes to the noise, so they sum to the recording at any rate.
 
     Args:
         separator: a ``local.model.separators.Separator`` in eval mode, not an oracle.
@@ -88,8 +87,8 @@ def windowed(
 ) -> Iterator[torch.Tensor]:
     """Apply ``process`` to a stream, window by window.
 
-    Windows start at the multiples of ``body``, less ``context``. All but the last give what lies
-    in their body; around the seams, one passes linearly into the next.
+    Windows start ``context`` before the multiples of ``body``. All but the last give their body;
+    around the seams, one fades linearly into the next.
 
     Args:
         blocks: (..., time).
@@ -106,7 +105,7 @@ def windowed(
     held, origin, seam, before = None, 0, 0, None  # held: the samples from ``origin`` on
 
     def process_to(stop: int | None) -> torch.Tensor:
-        """The output from the last seam on, with the fade into it."""
+        """The output after the last seam, with the fade into it."""
         out = process(held[..., : None if stop is None else stop - origin])
         at = (seam - origin) * up // down
         if before is None:

@@ -1,8 +1,8 @@
 """Augmentations: small changes of the stacked sources, before they are mixed.
 
-Each is called as ``sources (2, time), rng -> sources (2, time)`` on float32 arrays and draws from
-``rng`` (numpy) alone. The mixture is summed after them, and the remixing sets the SNR after them,
-so that what is drawn for the SNR holds for what is trained on.
+Each is called as ``sources (2, time), rng -> sources (2, time)`` on float32 arrays and draws only
+from ``rng`` (numpy). The SNR is set and the mixture summed after them, so the drawn SNR is that of
+the training mixture.
 """
 
 import math
@@ -24,8 +24,8 @@ TRANSITION = 0.1  # share of the cut-off over which a low-pass falls
 class Speed:
     """Another speed and pitch for each source, by resampling (as Ko et al. 2015, section 2).
 
-    The outcome is as long as the fastest speed leaves of the input: ``time / high``; ``reach``
-    says what to give it.
+    The output has the length that the fastest speed leaves: ``time / high``; ``reach`` is the
+    input that it needs.
 
     Args:
         bounds: lowest and highest factor, in hundredths; above 1 is faster and higher.
@@ -51,9 +51,9 @@ class Speed:
 
 
 class BandLimit:
-    """A low-pass on both sources alike, as of a narrow-band recorder or a codec.
+    """The same low-pass on both sources, like that of a narrow-band recorder or codec.
 
-    Flat to 0.9 of the cut-off, nothing from 1.0 of it, a raised cosine between; no phase.
+    Flat to 0.9 of the cut-off, zero above 1.0 of it, a raised cosine between; zero phase.
 
     Args:
         bounds: lowest and highest cut-off in Hz, drawn evenly in octaves. What lies at the
@@ -70,7 +70,7 @@ class BandLimit:
             return sources
         width = TRANSITION * cutoff
         time = sources.shape[1]
-        # zeros between the end and the start, which a filter in the frequency domain joins
+        # zeros at the end, because a filter in the frequency domain is circular
         size = _even(time + round(4 * self.sample_rate / width))
         frequencies = np.fft.rfftfreq(size, 1 / self.sample_rate)
         fall = np.clip((frequencies - (cutoff - width)) / width, 0, 1)
@@ -80,7 +80,7 @@ class BandLimit:
 
 
 class Polarity:
-    """Each source's sign turned, or not.
+    """A random sign for each source.
 
     Args:
         probability: of a turn.
@@ -95,9 +95,9 @@ class Polarity:
 
 
 class GainCurve:
-    """A slow change of each source's level: a speaker who turns away, a car that passes.
+    """A slow change of each source's level, like a speaker who turns away or a passing car.
 
-    Levels are drawn for every second, and lie on straight lines in dB between.
+    A level is drawn for every second; between them it is linear in dB.
 
     Args:
         largest: deviation in dB, up or down.
@@ -131,7 +131,7 @@ class Chain:
 
     def __init__(self, conf: dict, sample_rate: int):
         for name in conf["apply"]:
-            if name not in list(KINDS):  # it may be anything that YAML can say
+            if name not in list(KINDS):  # it may be any type of YAML
                 raise UserError(
                     f"data.augment.apply: expected some of {', '.join(KINDS)}, found {name!r}"
                     f"{nearest(name, KINDS)}"

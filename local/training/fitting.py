@@ -2,11 +2,10 @@
 
 
 def fit(separator, conf: dict, train_manifest) -> None:
-    """Let the network learn what is learnt without gradients, from one epoch of batches.
+    """Let the network learn without gradients, from one epoch of batches.
 
-    It is called before a training by gradients, for what depends on the data alone and is
-    needed during it (input statistics), and again after it, for what depends on the weights
-    (centroids).
+    Called before a training by gradients, for what depends only on the data (input statistics),
+    and again after it, for what depends on the weights (centroids).
     """
     import torch
     from torch.utils.data import DataLoader

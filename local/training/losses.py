@@ -1,11 +1,10 @@
-"""What a training minimises, and SI-SDR to watch it by.
+"""The training losses, and SI-SDR to monitor training.
 
 Every value and gradient is finite, for silence, for identical signals and for amplitudes up to
-1e12. Decibels are limited by adding ``LIMIT`` of the one energy to the other (SI-SDR to +-100 dB,
-SNR to 100 dB), not by a constant, so that the level of a recording does not matter. A target
-whose mean square is ``SILENCE`` or less is silent: it has no decibels, and adds neither loss nor
-gradient to terms in dB. Half precision is made float32 first, and there is no operation here that
-autocast would take down to it.
+1e12. Decibels are limited by adding ``LIMIT`` of one energy to the other (SI-SDR to +-100 dB, SNR
+to 100 dB), not a constant, so the level of a recording does not matter. A target whose mean square
+is ``SILENCE`` or less is silent: it adds neither loss nor gradient to terms in dB. Half precision
+becomes float32 first, and autocast lowers no operation here.
 """
 
 from itertools import permutations
@@ -32,8 +31,8 @@ class SourceLoss(nn.Module):
       WaveGAN", section 2.2; Défossez et al. 2020 for denoising), computed for each signal. The
       spectral convergence is relative to the target, so a silent target has none.
 
-    A silent target counts as 0 in the mean, not out of it: the loss of a batch is the mean of the
-    losses of its examples, however they are shared out.
+    A silent target counts as 0 in the mean: the loss of a batch is the mean of its examples'
+    losses, however they are distributed.
 
     Args:
         conf: the section ``loss`` of the settings.
@@ -55,7 +54,7 @@ class SourceLoss(nn.Module):
     def forward(
         self, estimates: torch.Tensor, sources: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """The loss, and its terms before they are weighted.
+        """The loss and its unweighted terms.
 
         Args:
             estimates, sources: (batch, source, time).
@@ -74,7 +73,7 @@ class SourceLoss(nn.Module):
 
     @torch.no_grad()
     def best_order(self, estimates: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
-        """Which estimate is which source, by the least loss; among equals the order given.
+        """The order of estimates with the least loss; of equals the given one.
 
         Args:
             estimates, sources: (batch, source, time).

@@ -1,8 +1,7 @@
-"""What a training hears: mixtures made on the fly, fixed ones to validate on, and their order.
+"""Training mixtures made on the fly, fixed validation mixtures, and their order.
 
-An item is ``(mix (time,), sources (2, time))``, float32 tensors of one length in all of a dataset,
-at the rate that the settings name, with ``mix == sources.sum(0)``. Nothing is clipped: samples
-are floats.
+An item is ``(mix (time,), sources (2, time))``: float32 tensors, all of one length, at the rate of
+the settings, with ``mix == sources.sum(0)``. Nothing is clipped: samples are floats.
 """
 
 import math
@@ -19,9 +18,9 @@ from local.base.errors import UserError
 from local.training.augment import Chain, pair
 from local.training.losses import SILENCE
 
-REDRAWS = 5  # times that a crop is drawn again which is too quiet
-SECOND_NOISE_DB = 10.0  # dB by which a second noise is below the first, at most
-QUIET_DB = -30.0  # dB of a crop's level over its file's: from here it is a pause
+REDRAWS = 5  # how often a crop that is too quiet is drawn again
+SECOND_NOISE_DB = 10.0  # dB of a second noise below the first, at most
+QUIET_DB = -30.0  # dB of a crop's level over its file's; below, it is a pause
 BLOCK = 2**20  # samples read at once where a file's level is measured
 ORDER, BATCHES = (1,), (2,)  # keep the random numbers of different uses apart
 
@@ -50,22 +49,20 @@ def validation(manifest, conf: dict) -> "Validation":
 
 
 class Training(Dataset):
-    """Segments at random: remixed, or (``remix: false``) of the triplets as they are.
+    """Random segments, remixed or (``remix: false``) from the triplets unchanged.
 
-    Remixing takes a segment of the indexed voice and one of any noise, to which ``second_noise``
-    adds another at a level of its own, applies the augmentations, sets the SNR over the segment by
-    the level of the noise, and the level of the whole. Otherwise voice and noise are of one
-    triplet and at one place, and only the augmentations are applied.
+    Remixing takes a segment of the indexed voice and one of any noise; ``second_noise`` adds
+    another at its own level. It applies the augmentations, then sets the SNR (by the noise's
+    level) and the level of the mixture. Otherwise voice and noise are from one place of one
+    triplet, and only the augmentations are applied.
 
-    A voice crop ``QUIET_DB`` below its file's level, or silent, is drawn again from the same file,
-    up to ``REDRAWS`` times, and then taken as it is. So is a noise crop in remixing, from any
-    file: the SNR would otherwise turn up what is between two barks of a dog. Where voice or noise
-    are silent all the same, there is no SNR to set and the noise keeps its level. A file that is
-    shorter than the segment stands at a random place in zeros.
+    A voice crop that is silent or ``QUIET_DB`` below its file's level is drawn again from the same
+    file, up to ``REDRAWS`` times. So is a noise crop in remixing, from any file: otherwise the SNR
+    would amplify the pause between two barks of a dog. If voice or noise are still silent, the
+    noise keeps its level. A file shorter than the segment gets a random place in zeros.
 
-    The voices are gone through in a shuffled order, again and again, in which an epoch is the
-    next ``examples_per_epoch``: all are heard once before one is heard twice. An item is a
-    function of (seed, epoch, index) alone.
+    An epoch takes the next ``examples_per_epoch`` voices of a shuffled order: all are used once
+    before one is used twice. An item depends only on (seed, epoch, index).
     """
 
     def __init__(self, manifest, conf: dict, seed: int):
@@ -80,7 +77,7 @@ class Training(Dataset):
         self.gain_db = pair("data.gain_db", conf["gain_db"])
         self.second_noise = conf["second_noise"]
         self.size = conf["examples_per_epoch"] or len(manifest)
-        # shared between loader processes, which are started anew in every epoch
+        # shared between loader processes, which are new in every epoch
         self._levels = torch.full((len(SOURCES), len(manifest)), math.nan).double().share_memory_()
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0))
 
@@ -88,7 +85,7 @@ class Training(Dataset):
         return self.size
 
     def set_epoch(self, epoch: int) -> None:
-        """Items are those of this epoch from now on."""
+        """Set the epoch of the items."""
         self.epoch = epoch
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -110,7 +107,7 @@ class Training(Dataset):
         return int(self._order[1][place])
 
     def _remixed(self, row: int, rng: np.random.Generator) -> np.ndarray:
-        """Voice and noise (2, frames), drawn apart and mixed anew."""
+        """Voice and noise (2, frames), drawn separately and remixed."""
         size = self.augment.reach(self.frames)
         rows = {"voice": lambda: row, "noise": lambda: int(rng.integers(len(self.manifest)))}
         crops = []
@@ -176,10 +173,10 @@ class Training(Dataset):
 
 
 class Validation(Dataset):
-    """The triplets as they are, in segments that cover every file; nothing is drawn or dropped.
+    """The triplets unchanged, in segments that cover every file; nothing is drawn or dropped.
 
-    A file longer than a segment gives as few segments as cover it, one behind the other; the last
-    one ends with the file and so overlaps the one before. A shorter file is followed by zeros.
+    A longer file gives the fewest consecutive segments that cover it; the last one ends with the
+    file and may overlap the one before. A shorter file is padded with zeros.
     """
 
     def __init__(self, manifest, conf: dict):
@@ -205,13 +202,12 @@ class Validation(Dataset):
 
 
 class BatchIndices:
-    """Batches of indices: the same global ones, however many processes share them.
+    """Batches of indices: the same global batches for any number of processes.
 
-    In training (``shuffle``) the indices are in another order in every epoch, and a last batch
-    that is not full is left out: equal shares are what makes the mean of the ranks' gradients the
-    gradient of the batch. Otherwise every index comes, in order, in one batch of one rank; a last
-    batch too small for every rank to have some of it is joined to the one before, so that all
-    ranks have as many batches.
+    In training (``shuffle``) every epoch has a new order, and an incomplete last batch is left
+    out: with equal shares, the mean of the ranks' gradients is the gradient of the batch.
+    Otherwise every index comes once, in order. A last batch too small for all ranks joins the one
+    before, so all ranks have equally many batches.
 
     Args:
         size: number of items.
@@ -242,16 +238,16 @@ class BatchIndices:
         self.rank, self.world, self.epoch, self.first = rank, world, 0, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Batches are those of this epoch, from its beginning if it is another one."""
+        """Set the epoch; a new one starts from its beginning."""
         if epoch != self.epoch:
             self.epoch, self.first = epoch, 0
 
     def start(self, batch: int) -> None:
-        """Leave out what a training that continues inside this epoch has seen."""
+        """Skip what a continued training has seen of this epoch."""
         self.first = batch
 
     def __len__(self) -> int:
-        """Batches in an epoch, also those left out by ``start``."""
+        """Batches in an epoch, including those that ``start`` skips."""
         return len(self._edges())
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -273,7 +269,7 @@ class BatchIndices:
 
 
 def set_snr(sources: np.ndarray, snr_db: float) -> np.ndarray:
-    """Two signals (2, time) with the second ``snr_db`` below the first, if neither is silent."""
+    """Two signals (2, time), the second scaled to ``snr_db`` below the first unless silent."""
     voice, noise = (_mean_square(x) for x in sources)
     if min(voice, noise) > SILENCE:
         gain = math.sqrt(voice / noise) / 10 ** (snr_db / 20)

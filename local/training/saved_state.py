@@ -1,4 +1,4 @@
-"""The state of a training on disk: when it is written, how, and what a damaged one is."""
+"""The state of a training on disk: when and how it is written, and how damage is found."""
 
 import pytorch_lightning as pl
 from pytorch_lightning.plugins.io import TorchCheckpointIO
@@ -37,12 +37,12 @@ class LastCheckpoint(pl.callbacks.Checkpoint):
 class AtomicFile(TorchCheckpointIO):
     """Lightning's checkpoint files, written to a temporary name in the same folder and renamed.
 
-    Lightning's own go through the system's folder for temporary files, which may lie on another
-    disk: moving them from there can be interrupted half-way.
+    Lightning's own go through the system's temporary folder, perhaps on another disk: a move from
+    there can be interrupted half-way.
     """
 
     def save_checkpoint(self, state, path, storage_options=None) -> None:
-        """Whole or not at all."""
+        """Atomic."""
         checkpoint.write(path, state)
 
     def load_checkpoint(self, path, *args, **options) -> dict:
@@ -56,7 +56,7 @@ class AtomicFile(TorchCheckpointIO):
             found = super().load_checkpoint(path, *args, **options)
         except OSError:
             raise
-        except Exception as error:  # torch raises almost anything on bytes that are no file
+        except Exception as error:  # torch raises almost anything on damaged bytes
             raise UserError(f"{path}: damaged{AFRESH}") from error
         for key, kind in STATE.items():
             if not isinstance(found, dict) or not isinstance(found.get(key), kind):

@@ -6,12 +6,11 @@ from torch.optim.lr_scheduler import LRScheduler
 
 
 class CosineOverRun(LRScheduler):
-    """Up on a line, then down on half a cosine, over the whole of a training.
+    """A linear rise, then half a cosine down, over a whole training.
 
-    A training that the clock ends (``trainer.max_time``) takes as many steps as the machine
-    allows, so the place in it is not a count of steps but the share of it that is over, of its
-    time or of its epochs, whichever is further (Loshchilov and Hutter 2017, "SGDR", eq. 5, one
-    cycle).
+    A training with a time limit (``trainer.max_time``) has no fixed number of steps. So the place
+    in it is the share that is over, of its time or epochs, whichever is larger (Loshchilov and
+    Hutter 2017, "SGDR", eq. 5, one cycle).
 
     Args:
         optimizer: whose learning rate is set.

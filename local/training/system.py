@@ -1,4 +1,4 @@
-"""What Lightning trains: a separator, its loss, its optimiser, and what it logs."""
+"""What Lightning trains: a separator with its loss, optimiser and logged values."""
 
 import contextlib
 import inspect
@@ -23,12 +23,12 @@ SEED_STRIDE = 1_000_003  # a prime: seeds of (seed, step, rank) do not fall toge
 
 
 class System(AsteroidSystem):
-    """Asteroid's System, mended, for one separator and its settings.
+    """Asteroid's System, corrected, for one separator and its settings.
 
     Where the network has a method ``loss(mix, sources) -> (scalar, {name: scalar})`` it is the
-    objective; otherwise it is ``conf["loss"]`` of what the separator returns. Validation logs the
+    objective; otherwise ``conf["loss"]`` of the separator's estimates is. Validation logs the
     loss, and SI-SDR of each source with its improvement over the mixture, in dB; training logs
-    them too where the objective is of waveforms.
+    them too if the objective is on waveforms.
 
     Departs from Asteroid's: the scheduler is stepped here, before the checkpoint of its epoch is
     written (Lightning does so after it, so that a continued training would miss a step); dropout
@@ -55,7 +55,7 @@ class System(AsteroidSystem):
     # ------------------------------------------------------------------ data
 
     def train_dataloader(self) -> DataLoader:
-        """Batches of this rank in this epoch, from where a checkpoint inside it left off.
+        """Batches of this rank in this epoch; a checkpoint inside it continues where it stopped.
 
         Lightning calls this before every epoch (``reload_dataloaders_every_n_epochs``).
         """
@@ -84,7 +84,7 @@ class System(AsteroidSystem):
         )  # fmt: skip
 
     def on_train_batch_start(self, batch, batch_idx) -> None:
-        """Seed what is random in the network, such that a continued training repeats it."""
+        """Seed the network's randomness, so a continued training repeats it."""
         step = self.current_epoch * SEED_STRIDE + batch_idx
         torch.manual_seed(hash((self.config["seed"], step, self.global_rank)) % 2**63)
 
@@ -112,7 +112,7 @@ class System(AsteroidSystem):
         return loss
 
     def validation_step(self, batch, batch_idx) -> None:
-        """Add one batch to the sums that the epoch's means are taken of."""
+        """Add one batch to the sums for the epoch's means."""
         mix, sources = batch
         estimates = self.model(mix)
         if self.objective is not None:
@@ -180,7 +180,7 @@ class System(AsteroidSystem):
     def _progress(self) -> float:
         """How much of the training is over, by its clock or its steps, whichever is further.
 
-        What the first process measures is so for all, whose rates would otherwise differ.
+        The first process measures for all; otherwise their rates would differ.
         """
         limits = self.config["trainer"]
         # Lightning counts a step only after the hook in which the schedule moves
