@@ -83,8 +83,8 @@ def write_report(
     """
     table = statistics.by_snr(scores, SEED)
     metric = score_table.headline(table["metric"])
-    seeds = {seed: statistics.by_snr(score_table.read_scores(path), SEED)
-             for seed, path in seed_runs.siblings(folder, place.name).items()}  # fmt: skip
+    seeds = {seed: statistics.by_snr(of, SEED)
+             for seed, of in seed_runs.scores_of_seeds(folder, place.name).items()}  # fmt: skip
     seed_tables = [tables.seeds(seeds, source, metric + IMPROVEMENT)
                    for source in _sources(table, metric) if len(seeds) > 1]  # fmt: skip
     failures = tables.failures(score_table.failures(scores))

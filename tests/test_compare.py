@@ -1,5 +1,6 @@
 """Stage 4: who takes part and who does not, what is marked, and the page."""
 
+import errno
 import html.parser
 import re
 import sys
@@ -271,6 +272,39 @@ def test_one_that_is_damaged_does_not_stop_the_others(here, monkeypatch, capsys,
     told = capsys.readouterr().err.splitlines()
     assert len(told) == (name != "scores.yml")
     assert all(name in line for line in told)
+
+
+def test_one_that_may_not_be_read_does_not_stop_the_others(here, monkeypatch, capsys):
+    """As a folder of another user, which this one, who may read everything, cannot make."""
+    make_scored("ant")
+    make_scored("theirs")
+    exists = Path.exists
+
+    def refuse(path):
+        if "theirs" in path.parts:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    about = yaml.safe_load((run(monkeypatch) / "compare.yml").read_text())
+    assert set(about["experiments"]) == {"ant"}
+    assert about["left_out"]["theirs"].endswith("conf.yml: Permission denied")
+    test_hash = manifest.read("data/garden/test.csv").hash
+    capsys.readouterr()
+    assert len(seed_runs.siblings(Path("exp/garden/ant"), test_hash)) == 1
+    assert "Permission denied" in capsys.readouterr().err
+
+
+def test_a_seed_whose_scores_are_damaged_does_not_stop_the_report_of_another(here, capsys):
+    places = [make_scored(name, seed=seed) for seed, name in enumerate(("ant", "ant_b", "ant_c"))]
+    (places[1] / "scores.csv").write_text("id,snr_db\n")
+    folder, test_hash = places[0].parents[1], places[0].name
+    assert list(seed_runs.scores_of_seeds(folder, test_hash)) == [0, 2]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"seed 1 is left out: {places[1] / 'scores.csv'}")
+    (places[0] / "scores.csv").write_text("id,snr_db\n")
+    with pytest.raises(UserError, match=r"scores\.csv"):
+        seed_runs.scores_of_seeds(folder, test_hash)
 
 
 def test_each_reason_to_be_left_out(here, monkeypatch, capsys):

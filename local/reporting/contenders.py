@@ -13,7 +13,7 @@ import numpy as np
 import pandas
 
 from local.base import disk
-from local.base.errors import UserError
+from local.base.errors import UserError, refusal
 from local.scoring import metrics, score_table, seed_runs
 from local.scoring.score_table import MIXTURE
 
@@ -70,12 +70,11 @@ def find(folder: Path, test_hash: str) -> tuple[list[Experiment], dict[str, str]
     """
     found, left_out = [], {}
     for path in sorted(folder.iterdir() if folder.is_dir() else ()):
-        if not any((path / name).exists() for name in ("conf.yml", "best_model.pth", "scores")):
-            continue
         try:
-            found.append(_read(path, test_hash))
-        except UserError as error:
-            left_out[path.name] = str(error)
+            if any((path / name).exists() for name in ("conf.yml", "best_model.pth", "scores")):
+                found.append(_read(path, test_hash))
+        except (UserError, OSError) as error:  # such as a folder of another user
+            left_out[path.name] = refusal(error) or str(error)
     kept, unlike = _scored_alike(found)
     return kept, dict(sorted((left_out | unlike).items()))
 

@@ -5,8 +5,10 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import pandas
+
 from local.base import config, disk, experiment
-from local.base.errors import UserError
+from local.base.errors import UserError, refusal
 from local.scoring import score_table
 
 SAME_CONF = ("trainer.max_epochs", "trainer.max_time")  # free to change, but not between seeds
@@ -38,13 +40,14 @@ def siblings(folder: Path, test_hash: str, among: Iterable[Path] | None = None) 
     flat, found = config.flatten(conf), {conf["seed"]: folder / "scores" / test_hash / "scores.csv"}
     for other in sorted(folder.parent.iterdir() if among is None else among):
         path = other / "scores" / test_hash / "scores.csv"
-        files = [other / "conf.yml", other / "provenance.yml"]
-        if not all(file.exists() for file in (path, *files)):
-            continue
         try:
+            files = (path, other / "conf.yml", other / "provenance.yml")
+            if not all(file.exists() for file in files):
+                continue
             their_conf, their_facts = read_settings(other)
-        except UserError as error:
-            print(f"left out, as it cannot be told whose seed it is: {error}", file=sys.stderr)
+        except (UserError, OSError) as error:
+            print("left out, as it cannot be told whose seed it is:"
+                  f" {refusal(error) or error}", file=sys.stderr)  # fmt: skip
             continue
         their_flat = config.flatten(their_conf)
         same = config.differences(conf, their_conf) == ["seed"]
@@ -52,6 +55,25 @@ def siblings(folder: Path, test_hash: str, among: Iterable[Path] | None = None) 
         same &= all(facts.get(key) == their_facts.get(key) for key in SAME_FACTS)
         if same:
             found.setdefault(their_conf["seed"], path)
+    return found
+
+
+def scores_of_seeds(folder: Path, test_hash: str) -> dict[int, pandas.DataFrame]:
+    """Scores of an experiment and its ``siblings``: seed -> what ``read_scores`` read.
+
+    Another one's that are damaged are left out with a line.
+
+    Raises:
+        UserError: its own are damaged.
+    """
+    found = {}
+    for seed, path in siblings(folder, test_hash).items():
+        try:
+            found[seed] = score_table.read_scores(path)
+        except UserError as error:
+            if path.is_relative_to(folder):
+                raise
+            print(f"seed {seed} is left out: {error}", file=sys.stderr)
     return found
 
 
