@@ -19,6 +19,8 @@ OPTION_TABLE='
 -  preset        NAME         partial settings of the recipe: tiny, small; default all its settings
 -  tag           WORD         what tells this experiment from others of the recipe
 1  restart       -            train from scratch and forget what was trained before
+1  init          WEIGHTS      start from the weights of a recipe, an experiment or a file
+1  refit         -            with --init: learn anew what is learnt without gradients
 -  python        PATH         use this interpreter, install nothing
 -  test          -            run the test suite; what follows -- goes to pytest
 -  slow          -            with --test: the long tests too

@@ -28,6 +28,7 @@ NUM_EXAMPLES = 5
 PARTS = ("figures", "audio", "by_snr.csv", "summary.md", "index.html")  # the page comes last
 KINDS = (MIXTURE, "", IMPROVEMENT)
 HEADS = ("Training", "Evaluation", "Report")
+STARTED = "Weights at the start"
 
 
 def main() -> None:
@@ -90,8 +91,10 @@ def write_report(
     failures = tables.failures(score_table.failures(scores))
     scored = disk.read_yaml(place / "scores.yml", score_table.SCORED)
     made = scored.pop("provenance")
+    training = disk.read_yaml(folder / "provenance.yml", experiment.FACTS)
     about = {
-        HEADS[0]: disk.read_yaml(folder / "provenance.yml", experiment.FACTS),
+        HEADS[0]: training | {"init": None},
+        **_starts(training),
         HEADS[1]: scored | made,
         HEADS[2]: experiment.provenance() | {"bootstrap_and_sample_seed": SEED},
     }
@@ -227,6 +230,15 @@ def summary(
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
+def _starts(training: dict) -> dict[str, dict]:
+    """The weights that the training started from and how they were made, the nearest first."""
+    found = {}
+    for number, init in enumerate(experiment.starts(training)):
+        head = STARTED + ", before that" * number
+        found[head] = init | (init["provenance"] | {"init": None}) | {"provenance": None}
+    return found
+
+
 def key_facts(about: dict, table: pandas.DataFrame) -> dict[str, str]:
     """What one wants to know first of an experiment, in words."""
     training, scored = about[HEADS[0]], about[HEADS[1]]
@@ -234,6 +246,7 @@ def key_facts(about: dict, table: pandas.DataFrame) -> dict[str, str]:
     return {
         "recipe": scored["recipe"],
         "preset": training.get("preset") or "none, its full settings",
+        **_started(about.get(STARTED)),
         "training seed": str(training.get("seed", tables.NOTHING)),
         "audio seen in training": pages.duration(training.get("audio_seconds_seen")),
         "time of training": pages.duration(training.get("training_seconds")),
@@ -243,6 +256,13 @@ def key_facts(about: dict, table: pandas.DataFrame) -> dict[str, str]:
         "test set": f"{overall['n'].max()} mixtures in {overall['n_groups'].max()} groups",
         "test hash": scored["test_hash"],
     }
+
+
+def _started(init: dict | None) -> dict[str, str]:
+    """Which weights a training started from, where they were not random."""
+    if init is None:
+        return {}
+    return {"started from": f"{init['given']} ({init['file']}, SHA-256 {init['sha256'][:12]})"}
 
 
 def _context(title, table, metric, failures, seed_tables, about, shown, scores, seeds, cards):

@@ -3,7 +3,8 @@
     python -m local.train --model convtasnet --name NAME [--preset small] [--optim.lr 3e-4 ...]
 
 The same command again continues an interrupted training, from the last epoch or from the last
-of ``trainer.checkpoint_steps``; a finished one is not repeated.
+of ``trainer.checkpoint_steps``; a finished one is not repeated. With ``--init`` it starts from
+weights that there are; with ``--trainer.max_epochs 0`` besides it only copies them, to be scored.
 """
 
 import logging
@@ -12,7 +13,6 @@ import sys
 import warnings
 from pathlib import Path
 
-from local import SOURCES
 from local.base import config, disk, experiment
 from local.base.errors import Parser, UserError, guard
 
@@ -23,6 +23,8 @@ SAME = {"recipe": "the recipe", "preset": "the preset", "tag": "the tag",
 """Facts with which alone an experiment may be continued."""
 LIMITS = {"max_epochs": int, "max_time": str | None}
 """Settings of the trainer that end a training; raised, they continue it."""
+INIT = {"given": str, "file": str, "sha256": str, "sources": list, "refit": bool}
+"""What provenance.yml says of the weights at the start."""
 
 
 def main() -> None:
@@ -30,9 +32,20 @@ def main() -> None:
     parser = Parser(prog="python -m local.train", description=__doc__.split("\n")[0])
     experiment.add_arguments(parser)
     parser.add_argument("--restart", action="store_true", help="forget what was trained before")
+    parser.add_argument(
+        "--init", metavar="WEIGHTS", help="start from the weights of a recipe, an experiment's"
+        " folder, a model file or a checkpoint of Asteroid's",
+    )  # fmt: skip
+    parser.add_argument(
+        "--refit", action="store_true",
+        help="with --init: learn anew from the data what is learnt without gradients",
+    )  # fmt: skip
     own, overrides = config.split_dotted(sys.argv[1:])
     args = parser.parse_args(own)
     conf = config.read(args.model, args.preset, overrides)
+    if args.init is None and (args.refit or conf["trainer"]["max_epochs"] == 0):
+        what = "--refit" if args.refit else "--trainer.max_epochs 0"
+        raise UserError(f"{what} goes with --init WEIGHTS only")
     name = experiment.locate_data(args)
     folder = experiment.exp_dir(name, args.model, args.preset, args.tag)
 
@@ -49,39 +62,86 @@ def main() -> None:
         **experiment.provenance(),
     }  # fmt: skip
     # the processes of a distributed training run this program too: only the first one writes
+    if rank_zero_only.rank == 0 and args.restart and folder.exists():
+        if args.init and Path(args.init).resolve().is_relative_to(folder.resolve()):
+            raise UserError(f"--init {args.init}: --restart would delete it; give a new --tag")
+        shutil.rmtree(folder)
+    begun = held(folder)
+    facts["init"], start = beginning(args, begun, last=folder / LAST)
     if rank_zero_only.rank == 0:
-        if args.restart and folder.exists():
-            shutil.rmtree(folder)
-        if finished(folder, conf, facts):
+        if begun and finished(folder, begun, conf, facts):
             print(f"{folder}: already trained; --restart trains it anew")
             return
+        if not conf["trainer"]["max_epochs"] and (folder / LAST).is_file():
+            raise UserError(f"{folder} holds a training that goes on, and --trainer.max_epochs 0"
+                            " only copies weights; give a new --tag, or --restart")  # fmt: skip
         disk.write_yaml(folder / "conf.yml", conf)
         disk.write_yaml(folder / "provenance.yml", facts)
-    train(folder, args.model, conf, manifests, facts)
+    train(folder, args.model, conf, manifests, facts, start)
 
 
-def finished(folder: Path, conf: dict, facts: dict) -> bool:
-    """Whether a training with these settings and data has come to its end in ``folder``.
+def held(folder: Path) -> tuple[dict, dict] | None:
+    """Settings and provenance of the training that ``folder`` holds; None where it holds none.
 
     Raises:
-        UserError: the folder holds a training of other settings or data, or damaged files.
+        UserError: damaged files.
     """
     if not (folder / "conf.yml").exists():
-        return False
+        return None
     try:
-        before = disk.read_yaml(folder / "conf.yml")
-        old_facts = disk.read_yaml(folder / "provenance.yml", experiment.FACTS)
-        done = old_facts.get("finished")
-        if done:
-            disk.expect(done, LIMITS, folder / "provenance.yml")
+        conf = disk.read_yaml(folder / "conf.yml")
+        facts = disk.read_yaml(folder / "provenance.yml", experiment.FACTS)
+        for key, kinds in (("finished", LIMITS), ("init", INIT)):
+            if facts.get(key):
+                disk.expect(facts[key], kinds, folder / "provenance.yml")
     except UserError as error:
         raise UserError(f"{error}; --restart trains it anew") from None
+    return conf, facts
+
+
+def beginning(args, begun: tuple[dict, dict] | None, last: Path):
+    """What ``--init`` names: the facts of it for the provenance, and the weights.
+
+    A training that has a state already goes on from there: the file is not read, and may be gone.
+
+    Raises:
+        UserError: see ``warm_start.read``.
+    """
+    if args.init is None:
+        return None, None
+    old = begun[1].get("init") if begun else None
+    if last.is_file() and old and old["given"] == args.init:
+        return old | {"refit": args.refit}, None
+    from local.training import warm_start
+
+    start = warm_start.read(args.init)
+    return start.facts | {"refit": args.refit}, None if last.is_file() else start
+
+
+def finished(folder: Path, begun: tuple[dict, dict], conf: dict, facts: dict) -> bool:
+    """Whether a training with these settings and data has come to its end in ``folder``.
+
+    Args:
+        folder: of the experiment.
+        begun: the settings and the provenance of what it holds.
+        conf, facts: those of what is asked for.
+
+    Raises:
+        UserError: the folder holds a training of other settings or data.
+    """
+    before, old_facts = begun
+    done = old_facts.get("finished")
     differing = config.differences(before, conf)
     old, new = config.flatten(before), config.flatten(conf)
     differing = [f"{key} {old.get(key)} -> {new.get(key)}" for key in differing]
     for key, name in SAME.items():
         if old_facts.get(key) != facts[key]:
             differing.append(name)
+    inits = [of.get("init") or {} for of in (old_facts, facts)]
+    if any(inits[0].get(key) != inits[1].get(key) for key in ("sha256", "refit")):
+        shown = [f"{init.get('given')}{' --refit' if init.get('refit') else ''}" for init in inits]
+        same = " (another file than then)" if shown[0] == shown[1] else ""
+        differing.append(f"--init {shown[0]} -> {shown[1]}{same}")
     if differing:
         more = len(differing) - SHOWN_DIFFERENCES
         shown = ", ".join(differing[:SHOWN_DIFFERENCES]) + (f" and {more} more" if more > 0 else "")
@@ -109,16 +169,29 @@ def seconds(duration: str | None) -> float:
     return ((days * 24 + hours) * 60 + minutes) * 60 + rest
 
 
-def train(folder: Path, recipe: str, conf: dict, manifests: dict, facts: dict) -> None:
-    """Build, fit by gradients where there is something to, fit the rest, and save."""
+def train(folder: Path, recipe: str, conf: dict, manifests: dict, facts: dict, start) -> None:
+    """Build, fit by gradients where there is something to, fit the rest, and save.
+
+    Args:
+        folder: of the experiment.
+        recipe: its name.
+        conf: resolved settings.
+        manifests: of ``train`` and ``valid``.
+        facts: for the provenance; what is found out here is added.
+        start: ``warm_start.Start``; None: random weights, or a state that is continued.
+    """
     from local.model import checkpoint, separators
-    from local.training import fitting
+    from local.training import fitting, warm_start
 
     seconds(conf["trainer"]["max_time"])
     separator = separators.construct(conf, recipe)
     parameters = separators.count_parameters(separator)
-    fits = hasattr(separator.network, "fit")
+    fits = hasattr(separator.network, "fit") and (not facts["init"] or facts["init"]["refit"])
     last = folder / LAST
+    if start:
+        warm_start.put(separator, start)
+    if facts["init"]:
+        separator.order = tuple(facts["init"]["sources"])
     facts = facts | {"parameters": parameters, "macs_per_second": separators.count_macs(separator)}
     print(f"{recipe}: {parameters:,} parameters"
           + (f", {facts['macs_per_second'] / 1e9:.2f} G multiply-accumulates per second of audio"
@@ -127,15 +200,15 @@ def train(folder: Path, recipe: str, conf: dict, manifests: dict, facts: dict) -
         raise UserError(f"{recipe} is given the references (needs_sources): it cannot be trained")
     if fits and not last.is_file():
         fitting.fit(separator, conf, manifests["train"])
-    if parameters:
-        result = descend(separator, conf, manifests, last)
+    if parameters and conf["trainer"]["max_epochs"]:
+        result = descend(separator, conf, manifests, last, warm=start is not None)
         if result is None:  # not the first process of a distributed training
             return
         facts |= result
         if fits:
             fitting.fit(separator, conf, manifests["train"])
     elif not fits:
-        print(f"{recipe}: nothing is trained")
+        print(f"{recipe}: nothing is trained" + ("; weights copied" if start else ""))
     facts["finished"] = {key: conf["trainer"][key] for key in LIMITS}
     about = {"provenance": facts}
     for key in ("parameters", "macs_per_second", "audio_seconds_seen", "training_seconds", "seed"):
@@ -145,8 +218,10 @@ def train(folder: Path, recipe: str, conf: dict, manifests: dict, facts: dict) -
     print(f"{folder / 'best_model.pth'}: written")
 
 
-def descend(separator, conf: dict, manifests: dict, last: Path) -> dict | None:
+def descend(separator, conf: dict, manifests: dict, last: Path, warm: bool) -> dict | None:
     """Train by gradients with Lightning; leave the best weights in ``separator``.
+
+    Those at a ``warm`` start are validated before the first step, and may remain the best.
 
     Returns:
         what is to be said of the training; None on processes other than the first.
@@ -194,7 +269,7 @@ def descend(separator, conf: dict, manifests: dict, last: Path) -> dict | None:
         callbacks=callbacks,
         logger=_loggers(last.parent.parent / "logs", conf["log"]),
         log_every_n_steps=min(conf["log"]["every_n_steps"], max(1, len(system.train_data))),
-        num_sanity_val_steps=0,
+        num_sanity_val_steps=-1 if warm else 0,  # all of it; not where a state is continued
         reload_dataloaders_every_n_epochs=1,
         use_distributed_sampler=False,
         enable_model_summary=False,
@@ -223,7 +298,7 @@ def descend(separator, conf: dict, manifests: dict, last: Path) -> dict | None:
         "training_seconds": round(timer.time_elapsed("train"), 1),
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
-        "best_epoch": best["epoch"],
+        "best_epoch": best["epoch"] if best["epoch"] >= 0 else None,
         "validation": {key: round(value, 4) for key, value in best["metrics"].items()},
         "precision": arithmetic,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
@@ -268,7 +343,7 @@ def _majority_order(system) -> tuple[str, ...]:
             order = system.loss_func.best_order(system.model(mix), sources)
             swaps += int((order[:, 0] != 0).sum())
             total += len(mix)
-    return SOURCES[::-1] if swaps > total / 2 else SOURCES
+    return system.model.order[::-1] if swaps > total / 2 else system.model.order
 
 
 if __name__ == "__main__":

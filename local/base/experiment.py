@@ -21,7 +21,7 @@ FOLDERS = ("compare", "study")  # of a data set, beside its experiments
 NUMBER = int | float | None
 FACTS = {"recipe": str, "preset": str | None, "tag": str | None, "seed": int | None,
          "train_hash": str | None, "valid_hash": str | None, "training_seconds": NUMBER,
-         "audio_seconds_seen": NUMBER, "finished": dict | None}  # fmt: skip
+         "audio_seconds_seen": NUMBER, "finished": dict | None, "init": dict | None}  # fmt: skip
 """What provenance.yml must hold, and the types of what it may hold."""
 PACKAGES = ("torch", "torchaudio", "pytorch-lightning", "asteroid", "asteroid-filterbanks",
             "numpy", "scipy", "pandas", "museval", "soundfile")  # fmt: skip
@@ -128,6 +128,22 @@ def locate_data(args) -> str:
         where = DATA / (args.name or "*") / "train.csv"
         raise UserError(f"{where}: not there; stage 0 makes it (--stage 0 --data DIR)")
     return names[0]
+
+
+def starts(training: dict) -> list[dict]:
+    """The weights that a training started from, those that they started from, and so on.
+
+    Args:
+        training: its provenance.
+
+    Returns:
+        each ``init`` of the chain, the nearest first; none where weights were random.
+    """
+    found = []
+    while isinstance(init := training.get("init"), dict):
+        found.append(init)
+        training = init.get("provenance") or {}
+    return found
 
 
 def provenance() -> dict:

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 import torch
+from torch.torch_version import TorchVersion
 
 from local import SOURCES
 from local.base.audio import HIGHEST_RATE, LOWEST_RATE
@@ -76,22 +77,47 @@ def read(path: Path | str) -> dict:
         UserError: no such file, not a checkpoint of winnow, or of another format; a field of the
             wrong type or out of range; weights that are not finite.
     """
+    return _checked(_load(Path(path)), Path(path))
+
+
+def read_weights(path: Path | str) -> dict:
+    """What ``read`` returns, or the dict of a checkpoint of Asteroid's own.
+
+    That has ``model_name`` and ``state_dict``, perhaps ``model_args`` and ``infos``, and no
+    ``winnow``.
+
+    Raises:
+        UserError: as ``read``.
+    """
     path = Path(path)
+    package = _load(path)
+    if not isinstance(package, dict) or "winnow" in package:
+        return _checked(package, path)
+    _expect({"model_args": {}} | package, {"model_name": str, "model_args": dict}, path)
+    _expect(package, {"state_dict": dict}, path)
+    _check_weights(package["state_dict"], path)
+    return package
+
+
+def _load(path: Path):
     if not path.is_file():
         raise UserError(f"{path}: no such model file; stage 1 makes it")
     try:
-        package = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([TorchVersion]):  # a string, in Asteroid's infos
+            return torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError:
         raise UserError(f"{path}: may not be read") from None
     except Exception as error:  # torch's unpickler raises almost anything on damaged bytes
         raise UserError(f"{path}: not a model file of winnow, or damaged") from error
+
+
+def _checked(package, path: Path) -> dict:
     _expect(package, KEYS, path)
     winnow = package["winnow"]
     found = winnow.get("format")
     if type(found) is not int or found != FORMAT:
         raise UserError(f"{path}: expected format {FORMAT}, found {found!r}; train it again")
     _expect(winnow, WINNOW_KEYS, path)
-    _expect(package["state_dict"], dict.fromkeys(package["state_dict"], torch.Tensor), path)
     if sorted(map(str, winnow["sources"])) != sorted(SOURCES):
         found = winnow["sources"]
         raise UserError(f"{path}: expected the sources {list(SOURCES)}, found {found!r}")
@@ -104,10 +130,15 @@ def read(path: Path | str) -> dict:
         if value is not None and not (type(value) in kinds and 0 <= value < math.inf):
             names = " or ".join(kind.__name__ for kind in kinds)
             raise UserError(f"{path}: infos: expected {key!r} as {names} from 0, found {value!r}")
-    for name, weight in package["state_dict"].items():
+    _check_weights(package["state_dict"], path)
+    return package
+
+
+def _check_weights(weights: dict, path: Path) -> None:
+    _expect(weights, dict.fromkeys(weights, torch.Tensor), path)
+    for name, weight in weights.items():
         if not _finite(weight):
             raise UserError(f"{path}: weight {name!r} holds NaN or infinite values; train it again")
-    return package
 
 
 def _finite(weight: torch.Tensor) -> bool:

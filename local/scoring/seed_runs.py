@@ -53,6 +53,7 @@ def siblings(folder: Path, test_hash: str, among: Iterable[Path] | None = None) 
         same = config.differences(conf, their_conf) == ["seed"]
         same &= all(flat.get(key) == their_flat.get(key) for key in SAME_CONF)
         same &= all(facts.get(key) == their_facts.get(key) for key in SAME_FACTS)
+        same &= _start(facts) == _start(their_facts)
         if same:
             found.setdefault(their_conf["seed"], path)
     return found
@@ -75,6 +76,12 @@ def scores_of_seeds(folder: Path, test_hash: str) -> dict[int, pandas.DataFrame]
                 raise
             print(f"seed {seed} is left out: {error}", file=sys.stderr)
     return found
+
+
+def _start(facts: dict) -> tuple:
+    """What a training started from."""
+    init = facts.get("init") or {}
+    return init.get("sha256"), init.get("refit")
 
 
 def read_settings(folder: Path) -> tuple[dict, dict]:

@@ -38,6 +38,7 @@ read_options() {
   settle_test
   settle_stages
   settle_data
+  settle_init
   settle_python
 }
 
@@ -250,6 +251,17 @@ settle_data() {
       fail "--data $DATA: '$NAME' cannot name a data set (letters, digits and . _ + - only); add --name"
   fi
   if [[ -n $NAME ]]; then EXPERIMENT+=(--name="$NAME"); fi
+}
+
+# settle_init: a file or folder that --init names is seen from the checkout. A recipe goes before
+# one of its name, as with winnow --model.
+settle_init() {
+  local i
+  for ((i = 0; i < ${#GIVEN[@]}; i++)); do
+    [[ ${GIVEN[i]} == init && ! -f $ROOT/recipes/${VALUES[i]}/conf.yml ]] || continue
+    [[ ${VALUES[i]} == /* || ! -e ${VALUES[i]} ]] || VALUES[i]=$PWD/${VALUES[i]}
+    VALUES[i]=${VALUES[i]#"$ROOT/"}
+  done
 }
 
 # settle_python: PYTHON, if one was named

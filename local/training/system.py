@@ -146,7 +146,7 @@ class System(AsteroidSystem):
             state = {name: value.detach().cpu().clone() for name, value in weights.items()}
             self.best = {
                 "loss": self._val_loss,
-                "epoch": int(self.current_epoch),
+                "epoch": -1 if self.trainer.sanity_checking else int(self.current_epoch),
                 "state": state,
                 "metrics": {name: float(value) for name, value in means.items()},
             }

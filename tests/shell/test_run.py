@@ -123,6 +123,17 @@ def test_data_are_named_by_their_folder_from_any_directory(run, tmp_path):
     assert result.calls[-1] == ["local.prepare", f"--data={tmp_path}/my data", "--name=mine"]
 
 
+def test_weights_to_start_from_are_named_from_any_directory(run, tmp_path):
+    (tmp_path / "exp").mkdir()
+    (tmp_path / "blstm").mkdir()  # a recipe goes before a folder of its name
+    for word, expected in (("exp", f"{tmp_path}/exp"), ("blstm", "blstm"), ("none", "none"),
+                           (f"{ROOT}/recipes/blstm_complex", "recipes/blstm_complex")):  # fmt: skip
+        result = run("--stop-stage=1", "--init", word, "--refit", cwd=tmp_path)
+        assert result.calls[-1] == [
+            "local.train", *PLAIN, "--name=egs_data", f"--init={expected}", "--refit"
+        ]  # fmt: skip
+
+
 def test_later_stages_find_the_data_set_unless_it_is_named(run, tmp_path):
     assert [call[1:] for call in run("--stage=2", "--stop-stage=3").calls] == [PLAIN, PLAIN]
     result = run("--stage=2", "--stop-stage=2", "--data", str(tmp_path), "--name=mine")
