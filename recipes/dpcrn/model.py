@@ -92,7 +92,7 @@ class DPCRN(BaseModel):
     def forward(self, mix: torch.Tensor) -> torch.Tensor:
         """(batch, time) -> (batch, source, time)."""
         parts = self.stft.parts(mix)
-        voice, _ = self._masked(parts, self._silence(len(mix)))
+        voice, _ = self._masked(parts, self._silence(mix.shape[0]))
         voice = self.stft.inverse_parts(voice, mix.shape[-1])
         return torch.stack((voice, mix - voice), 1)
 
@@ -277,6 +277,11 @@ class DualPath(nn.Module):
         out, _ = self.across(x.reshape(-1, frequencies, channels))
         x = x + self.norm[0](self.linear[0](out).view(x.shape))
         sequence = x.transpose(0, 1).reshape(frames, -1, channels)
-        out, after = self.along(sequence, before)
+        if frames == 1:  # the same without what it costs to set a layer up, for live use
+            before = [part[0] for part in before]
+            after = torch.lstm_cell(sequence[0], before, *self.along.all_weights[0])
+            out, after = after[0], [part.unsqueeze(0) for part in after]
+        else:
+            out, after = self.along(sequence, before)
         out = self.linear[1](out).view(frames, batch, frequencies, channels)
         return x + self.norm[1](out.transpose(0, 1)), after
