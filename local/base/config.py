@@ -26,6 +26,7 @@ import yaml
 
 from local import ROOT
 from local.base import plain_yaml
+from local.base.command_line import split_dotted
 from local.base.errors import Parser, UserError, guard, nearest
 
 PRESETS = "presets"
@@ -87,38 +88,6 @@ def read(recipe: str, preset: str | None = None, overrides: dict | None = None) 
             value = _typed(value, key, specs[key])
         _put(conf, key, _check(key, value, conf, specs, "command line"))
     return conf
-
-
-def split_dotted(argv: list[str]) -> tuple[list[str], dict[str, str]]:
-    """Take the keys of conf.yml out of a stage's arguments.
-
-    An option whose name holds a dot, or that is a key at the top level of conf.yml (such as
-    ``--seed``), belongs to the settings; the others are the stage's own.
-
-    Returns:
-        the stage's own arguments, and the settings as dotted key -> string.
-
-    Raises:
-        UserError: a setting without a value.
-    """
-    own, overrides = [], {}
-    items = iter(argv)
-    for item in items:
-        name, equals, value = item.partition("=")
-        key = name[2:].replace("-", "_")
-        if not (name.startswith("--") and ("." in key or key in TOP_LEVEL)):
-            own.append(item)
-            continue
-        if not equals:
-            value = next(items, None)
-            if value is None:
-                raise UserError(f"{name} needs a value")
-        overrides[key] = value
-    return own, overrides
-
-
-TOP_LEVEL = ("seed", "mixture_consistency", "class")
-"""Keys of every conf.yml that stand in no section."""
 
 
 def flatten(tree: dict, prefix: str = "", stop: dict | None = None) -> dict:

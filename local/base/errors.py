@@ -1,5 +1,7 @@
 """Faults of input and of the machine: one clear line and exit code 2, never a traceback."""
 
+from __future__ import annotations
+
 import argparse
 import difflib
 import errno

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from local import ROOT
 from local.base import config
+from local.base.command_line import check_name
 from local.base.errors import UserError
 
 DATA, EXPERIMENTS = Path("data"), Path("exp")
@@ -33,18 +34,6 @@ def add_arguments(parser) -> None:
     parser.add_argument("--preset", help="a partial tree of settings in the recipe's conf.yml")
     parser.add_argument("--tag", help="a word that tells this experiment from others")
     parser.add_argument("--name", help="name of the data set, a folder below data/")
-
-
-def check_name(word: str, option: str) -> str:
-    """``word`` if it may be part of a folder's name.
-
-    Raises:
-        UserError: empty, with a dot in front, or with other characters than letters, digits, dot,
-            dash, plus, underscore.
-    """
-    if not re.fullmatch(r"[\w+-][\w.+-]*", word):
-        raise UserError(f"{option} {word!r}: letters, digits and . _ + - only, no dot in front")
-    return word
 
 
 def experiment_name(recipe: str, preset: str | None = None, tag: str | None = None) -> str:

@@ -329,7 +329,9 @@ def test_settings_are_taken_out_of_the_arguments(argv, own, overrides):
     assert config.split_dotted(argv) == (own, overrides)
 
 
-@pytest.mark.parametrize("argv", [["--optim.lr"], ["--name", "x", "--seed"]])
+@pytest.mark.parametrize(
+    "argv", [["--optim.lr"], ["--name", "x", "--seed"], ["--optim.lr", "--preset", "tiny"]]
+)
 def test_a_setting_without_a_value(argv):
     with pytest.raises(UserError, match="needs a value"):
         config.split_dotted(argv)

@@ -1,0 +1,59 @@
+"""Words of a command line: names for folders, and settings among a program's options.
+
+Standard library only: run.sh reads its options before there are packages, with any Python 3.
+"""
+
+from __future__ import annotations
+
+import re
+
+from local.base.errors import UserError
+
+TOP_LEVEL = ("seed", "mixture_consistency", "class")
+"""Settings of every recipe that stand in no section."""
+
+
+def check_name(word: str, option: str) -> str:
+    """``word`` if it may be part of a folder's name.
+
+    Raises:
+        UserError: empty, with a dot in front, or with other characters than letters, digits, dot,
+            dash, plus, underscore.
+    """
+    if not re.fullmatch(r"[\w+-][\w.+-]*", word):
+        raise UserError(f"{option} {word!r}: letters, digits and . _ + - only, no dot in front")
+    return word
+
+
+def split_dotted(argv: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Take the settings out of a stage's arguments; the last of several values counts.
+
+    An option whose name holds a dot, or that is a setting without a section (such as ``--seed``),
+    belongs to the settings; the others are the stage's own.
+
+    Returns:
+        the stage's own arguments, and the settings as dotted key -> string.
+
+    Raises:
+        UserError: a setting without a value.
+    """
+    own, pairs = settings_among(argv)
+    return own, dict(pairs)
+
+
+def settings_among(argv: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """As ``split_dotted``, with every setting as often as it is given."""
+    own, pairs = [], []
+    items = iter(argv)
+    for item in items:
+        name, equals, value = item.partition("=")
+        key = name[2:].replace("-", "_")
+        if not (name.startswith("--") and ("." in key or key in TOP_LEVEL)):
+            own.append(item)
+            continue
+        if not equals:
+            value = next(items, "--")
+            if value.startswith("--"):  # the next option
+                raise UserError(f"{name} needs a value")
+        pairs.append((key, value))
+    return own, pairs
