@@ -126,7 +126,7 @@ def write_examples(
         cards: what the page says of each, by SNR.
         silent: contender -> why it cannot be heard.
     """
-    from local.model import separators
+    from local.model import separators, windows
 
     models, silent = {}, {}
     for of in result.contenders:
@@ -148,7 +148,7 @@ def write_examples(
     ):
         i = places[example.id]
         mix, sources, rate = test.mix(i), test.sources(i), test.row(i).sample_rate
-        estimates = {name: separators.separate(separator, mix, rate, sources)
+        estimates = {name: windows.estimate(separator, mix, rate, sources)
                      for name, separator in models.items()}  # fmt: skip
         heard = pages.write_example(stage, example.id, mix, sources, estimates, rate)
         why = f"{example.role} at {example.level} dB, on average over the systems"

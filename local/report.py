@@ -49,14 +49,14 @@ def main() -> None:
     scores = score_table.read_scores(place / "scores.csv")
     seed_runs.check_model(folder / "best_model.pth", place / "scores.yml")
 
-    from local.model import separators
+    from local.model import separators, windows
 
     separator = separators.load(folder / "best_model.pth")
 
-    def separate(mix, rate, sources):
-        return separators.separate(separator, mix, rate, sources)
+    def estimate(mix, rate, sources):
+        return windows.estimate(separator, mix, rate, sources)
 
-    table = write_report(folder, place, test, scores, separate, args.num_examples)
+    table = write_report(folder, place, test, scores, estimate, args.num_examples)
     print(terminal(table))
     print(f"report: {place / 'index.html'}")
 
@@ -66,7 +66,7 @@ def write_report(
     place: Path,
     test: manifest.Manifest,
     scores: pandas.DataFrame,
-    separate: Callable,
+    estimate: Callable,
     num_examples: int = NUM_EXAMPLES,
 ) -> pandas.DataFrame:
     """Write the whole report, or leave what was there.
@@ -76,7 +76,7 @@ def write_report(
         place: the folder of scores.csv and scores.yml.
         test: the manifest that was scored.
         scores: what ``score_table.read_scores`` read there.
-        separate: (mix (time,), rate in Hz, sources (2, time)) -> estimates (2, time).
+        estimate: (mix (time,), rate in Hz, sources (2, time)) -> estimates (2, time).
         num_examples: to listen to, per SNR level.
 
     Returns:
@@ -103,7 +103,7 @@ def write_report(
         stage.mkdir()
         table.to_csv(stage / "by_snr.csv", index=False, float_format=f"%.{tables.DIGITS}g")
         shown = write_figures(stage, table, scores, metric)
-        cards, more = write_examples(stage, test, scores, separate, num_examples)
+        cards, more = write_examples(stage, test, scores, estimate, num_examples)
         shown += more
         common = {"title": title, "table": table, "metric": metric, "failures": failures,
                   "seed_tables": seed_tables, "about": about, "shown": shown}  # fmt: skip
@@ -149,7 +149,7 @@ def write_figures(
 
 
 def write_examples(
-    stage: Path, test: manifest.Manifest, scores: pandas.DataFrame, separate: Callable, number: int
+    stage: Path, test: manifest.Manifest, scores: pandas.DataFrame, estimate: Callable, number: int
 ) -> tuple[list[dict], list[pages.Figure]]:
     """Write what is heard and seen of the chosen examples below ``stage``.
 
@@ -172,7 +172,7 @@ def write_examples(
     for name in progress.bar(chosen, "examples", unit="examples", leave=False):
         i, anchor = places[name], f"example-{len(cards) + 1}"
         mix, sources, rate = test.mix(i), test.sources(i), test.row(i).sample_rate
-        estimates = {"estimate": separate(mix, rate, sources)}
+        estimates = {"estimate": estimate(mix, rate, sources)}
         for role in (role for role, of in ends.items() if of == name):
             path = f"figures/spectrograms_{role}.png"
             figures.write(figures.spectrograms(mix, sources, estimates, rate), stage / path)

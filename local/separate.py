@@ -51,8 +51,7 @@ def separate(mix, rate: int, model=None, device: str = "auto") -> dict:
     import torch
 
     from local.base.audio import HIGHEST_RATE, LOWEST_RATE
-    from local.model import pretrained
-    from local.separation import windows
+    from local.model import pretrained, windows
 
     signal_ = torch.as_tensor(mix)
     if signal_.dim() not in (1, 2) or not signal_.is_floating_point() or not signal_.numel():
@@ -64,7 +63,7 @@ def separate(mix, rate: int, model=None, device: str = "auto") -> dict:
         model = pretrained.open_model(model)
     model.to(pretrained.choose_device(device))
     rows = signal_.detach().reshape(-1, signal_.shape[-1]).float().cpu()
-    pieces = windows.separated(model, lambda: rows.split(windows.RESAMPLED, -1), int(rate))
+    pieces = windows.estimate_finite(model, lambda: rows.split(windows.RESAMPLED, -1), int(rate))
     estimates = torch.cat(list(pieces), -1).reshape(len(SOURCES), *signal_.shape)
     estimates = estimates.to(signal_)
     if not isinstance(mix, torch.Tensor):

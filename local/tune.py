@@ -106,7 +106,7 @@ def scores(separator, valid, chosen: list[int]) -> pandas.DataFrame:
     Returns:
         a row for each of ``chosen``, a column for each source, in dB; NaN where it has no value.
     """
-    from local.model import separators
+    from local.model import windows
     from local.scoring import metrics
 
     found = []
@@ -114,8 +114,7 @@ def scores(separator, valid, chosen: list[int]) -> pandas.DataFrame:
         mix, sources, rate = valid.mix(i), valid.sources(i), valid.row(i).sample_rate
         estimates = np.stack([mix] * len(SOURCES))
         if separator is not None:
-            references = sources if separator.needs_sources else None
-            estimates = separators.separate(separator, mix, rate, references)
+            estimates = windows.estimate(separator, mix, rate, sources)
         values, _ = metrics.score(sources, estimates, rate, [METRIC])
         found.append([values[source, METRIC] for source in SOURCES])
     return pandas.DataFrame(found, columns=list(SOURCES))

@@ -19,7 +19,7 @@ from local import evaluate
 from local.base import audio, disk, experiment, parallel
 from local.base.errors import UserError
 from local.corpus import manifest
-from local.model import separators
+from local.model import separators, windows
 from local.scoring import example, metrics, score_table
 from local.scoring.journal import Journal
 
@@ -101,7 +101,7 @@ def test_scores_are_those_of_the_separated_files(trained):
     separator = separators.load(folder / "best_model.pth")
     for i in range(len(test)):
         mix, sources = test.mix(i), test.sources(i)
-        estimates = separators.separate(separator, mix, RATE)
+        estimates = windows.estimate(separator, mix, RATE)
         ours, _ = metrics.score(sources, estimates, RATE, CHOSEN)
         plain, _ = metrics.score(sources, np.stack([mix, mix]), RATE, CHOSEN)
         more, _ = metrics.extras(sources, estimates, mix)

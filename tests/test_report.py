@@ -591,13 +591,15 @@ def test_a_report_that_ends_early_leaves_the_one_before(tmp_path, trouble):
 
 
 def call(monkeypatch, folder, *argv):
-    """Run the program in ``folder`` with a stub in place of local.model.separators."""
-    stub = types.SimpleNamespace(
-        load=lambda path: "a separator",
-        separate=lambda separator, mix, rate, sources: separate(mix, rate, sources),
-    )
-    monkeypatch.setitem(sys.modules, "local.model.separators", stub)
-    monkeypatch.setattr(local.model, "separators", stub, raising=False)
+    """Run the program in ``folder`` with stubs in place of a model."""
+    stubs = {
+        "separators": {"load": lambda path: "a separator"},
+        "windows": {"estimate": lambda separator, mix, rate, sources: separate(mix, rate, sources)},
+    }
+    for name, functions in stubs.items():
+        stub = types.SimpleNamespace(**functions)
+        monkeypatch.setitem(sys.modules, f"local.model.{name}", stub)
+        monkeypatch.setattr(local.model, name, stub, raising=False)
     monkeypatch.setattr(sys, "argv", ["report.py", "--model", "convtasnet", *argv])
     monkeypatch.chdir(folder)
     report.main()

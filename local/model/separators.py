@@ -1,7 +1,7 @@
-"""Separators: built from settings, loaded from a checkpoint, applied to a recording.
+"""Separators: built from settings, or loaded from a checkpoint.
 
 Training, evaluation, separation, export and the tests all build and load models here, so a model
-behaves the same everywhere.
+behaves the same everywhere. ``local.model.windows`` applies them to recordings.
 """
 
 import contextlib
@@ -13,14 +13,13 @@ import traceback
 import warnings
 from pathlib import Path
 
-import numpy as np
 import torch
 from asteroid.models import BaseModel
 from torch import nn
 from torch.nn import functional as F
 
 from local import ROOT, SOURCES
-from local.base import audio, config
+from local.base import config
 from local.base.errors import UserError
 from local.model import checkpoint, speed
 
@@ -275,33 +274,6 @@ def load(path: Path | str) -> Separator:
         network, recipe, winnow["sample_rate"], winnow["mixture_consistency"],
         winnow["sources"], infos,
     ).eval()  # fmt: skip
-
-
-def separate(separator: Separator, mix, rate: int, sources=None) -> np.ndarray:
-    """Estimates of one whole recording.
-
-    Args:
-        separator: in eval mode.
-        mix: (time,) float samples at ``rate`` Hz; resampled to the network's rate and back.
-        sources: (source, time) at ``rate``, the references; only for an oracle.
-
-    Returns:
-        (source, time) float32 at ``rate``, as long as ``mix``, never rescaled.
-    """
-    device = next(iter(separator.network.state_dict().values()), torch.zeros(0)).device
-
-    def prepared(signal):
-        tensor = torch.as_tensor(np.ascontiguousarray(signal), dtype=torch.float32, device=device)
-        return audio.resample(tensor, rate, separator.sample_rate).unsqueeze(0)
-
-    with torch.inference_mode():
-        references = prepared(sources) if separator.needs_sources and sources is not None else None
-        estimates = separator(prepared(mix), references)[0]
-        estimates = audio.resample(estimates, separator.sample_rate, rate)
-    out = np.zeros((len(SOURCES), len(mix)), np.float32)
-    time = min(out.shape[-1], estimates.shape[-1])
-    out[:, :time] = estimates[:, :time].float().cpu().numpy()
-    return out
 
 
 def count_parameters(separator: Separator) -> int:

@@ -66,7 +66,7 @@ def score(job: Job, index: int) -> list[dict]:
         row, mix, sources = examples.row(index), examples.mix(index), examples.sources(index)
         estimates, seconds = np.stack([mix] * len(SOURCES)), np.nan
         if job.model is not None:
-            estimates, seconds = _separate(job, mix, sources, row.sample_rate)
+            estimates, seconds = _estimate(job, mix, sources, row.sample_rate)
         values, reasons = metrics.score(
             sources, estimates, row.sample_rate, job.metrics, job.engine
         )
@@ -82,19 +82,18 @@ def score(job: Job, index: int) -> list[dict]:
     ]
 
 
-def _separate(job: Job, mix, sources, rate: int) -> tuple[np.ndarray, float]:
+def _estimate(job: Job, mix, sources, rate: int) -> tuple[np.ndarray, float]:
     """Estimates, and the wall seconds that the separation took on one thread."""
     import torch
 
-    from local.model import separators
+    from local.model import windows
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         separator = _separator(job.model, job.model_sha256, rate)
-        references = sources if separator.needs_sources else None
         start = time.perf_counter()
-        estimates = separators.separate(separator, mix, rate, references)
+        estimates = windows.estimate(separator, mix, rate, sources)
         return estimates, time.perf_counter() - start
     finally:
         torch.set_num_threads(threads)
@@ -108,9 +107,9 @@ def _manifest(path: str, test_hash: str) -> manifest.Manifest:
 @functools.lru_cache(maxsize=1)
 def _separator(path: str, sha256: str, rate: int):
     """The model of a checkpoint, after a second of silence: a network's first run is slow."""
-    from local.model import separators
+    from local.model import separators, windows
 
     separator = separators.load(path)
     silence = np.zeros((len(SOURCES), rate), np.float32)
-    separators.separate(separator, silence[0], rate, silence if separator.needs_sources else None)
+    windows.estimate(separator, silence[0], rate, silence)
     return separator

@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from local.base import progress
 from local.base.errors import UserError, nearest
-from local.model import pretrained
+from local.model import pretrained, windows
 from local.model.pretrained import choose_device
-from local.separation import outputs, recordings, windows
+from local.separation import outputs, recordings
 from local.separation.outputs import REMIX
 
 CHANNELS = 2  # separated at a time: recurrent layers take two in little more time than one
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     failed = 0
     for job in progress.bar(todo, "recordings", unit="files", disable=len(todo) == 1):
         try:
-            _separate(job, separator, args)
+            _process(job, separator, args)
         except BrokenPipeError:
             raise
         except (UserError, OSError, torch.OutOfMemoryError) as error:
@@ -60,7 +60,7 @@ def say(text: str) -> None:
     tqdm.write(f"winnow: {text}", file=sys.stderr)
 
 
-def _separate(job: outputs.Job, separator, args: argparse.Namespace) -> None:
+def _process(job: outputs.Job, separator, args: argparse.Namespace) -> None:
     """Separate one recording and write its outputs."""
     raw = args.pcm.options(separator.sample_rate) if args.pcm else None
     with recordings.Recording(job.source, args.mono, raw) as recording:
@@ -108,7 +108,7 @@ def _fill(spool: recordings.Spool, recording, separator, rate: int, matrix: np.n
         for first in range(0, channels, CHANNELS):
             group, at = slice(first, first + CHANNELS), 0
             mix = _opener(recording, group)
-            for estimates in windows.separated(separator, mix, recording.rate, rate):
+            for estimates in windows.estimate_finite(separator, mix, recording.rate, rate):
                 made = np.tensordot(matrix, estimates.numpy(), 1)
                 spool.write(made, first, at)
                 at += made.shape[-1]

@@ -19,8 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from local import SOURCES
 from local.base import audio
-from local.model import pretrained
-from local.separation import windows
+from local.model import pretrained, windows
 from local.separation.recordings import Recording
 
 
@@ -37,7 +36,7 @@ def main() -> None:
     separator.register_forward_pre_hook(lambda _, given: computed.append(given[0].shape[-1]))
     with torch.inference_mode():
         whole = separator(mix)[0]
-    stream = windows.separated(separator, lambda: mix.split(2**18, -1), separator.sample_rate)
+    stream = windows.estimate_stream(separator, lambda: mix.split(2**18, -1), separator.sample_rate)
     pieces = torch.cat(list(stream), -1)[:, 0]
     for source, expected, found in zip(SOURCES, whole, pieces, strict=True):
         seconds = [x.split(separator.sample_rate) for x in (expected, found)]

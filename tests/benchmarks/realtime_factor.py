@@ -6,7 +6,7 @@ Run by hand from the checkout::
 
 NAME is ``RECIPE``, with the settings of its conf.yml, or ``RECIPE-PRESET``. Without names, it is
 every recipe whose packages are installed, and each that has weights also with the preset small. In
-every round each one separates the same mixtures in turn, through ``separators.separate`` as stage 2
+every round each one separates the same mixtures in turn, through ``windows.estimate`` as stage 2
 does, and, if it has weights and no preset, does one step of training on 2 mixtures of 2 s (loss,
 gradient, clipping, optimiser). Printed are seconds of CPU time per second of audio, the median over
 the rounds: on an idle machine that is the real-time factor, on a busy one it leaves out what others
@@ -33,7 +33,7 @@ from tqdm import tqdm
 
 from local.base import config, experiment
 from local.base.errors import UserError
-from local.model import separators
+from local.model import separators, windows
 from local.reporting import speeds, tables
 from local.training.losses import SourceLoss
 from local.training.system import make_optimizer
@@ -125,9 +125,8 @@ def signals(seconds: float, rate: int, count: int) -> torch.Tensor:
 def separation(separator: separators.Separator, seconds: float):
     """A function that separates ``seconds`` of audio once."""
     [sources] = signals(seconds, separator.sample_rate, 1).numpy()
-    references = sources if separator.needs_sources else None
     mix = sources.sum(0)
-    return lambda: separators.separate(separator, mix, separator.sample_rate, references)
+    return lambda: windows.estimate(separator, mix, separator.sample_rate, sources)
 
 
 def training(recipe: str):

@@ -1,4 +1,4 @@
-"""Separators: built, made consistent, padded, saved, loaded, applied; and every refusal."""
+"""Separators: built, made consistent, padded, saved, loaded; and every refusal."""
 
 import io
 import pickle
@@ -16,7 +16,7 @@ from torch import nn
 from local import SOURCES
 from local.base import audio, config
 from local.base.errors import UserError
-from local.model import checkpoint, separators
+from local.model import checkpoint, separators, windows
 
 NARROW = {
     "n_blocks": 2, "n_repeats": 1, "bn_chan": 4, "hid_chan": 8, "skip_chan": 4, "n_filters": 16,
@@ -287,10 +287,10 @@ def test_an_oracle_is_given_the_references(toy):
     with pytest.raises(UserError, match="oracle"):
         oracle(mix)
     with pytest.raises(UserError, match="oracle"):
-        separators.separate(oracle, mix[0].numpy(), 8000)
-    out = separators.separate(oracle, mix[0].numpy(), 8000, sources[0].numpy())
+        windows.estimate(oracle, mix[0].numpy(), 8000)
+    out = windows.estimate(oracle, mix[0].numpy(), 8000, sources[0].numpy())
     np.testing.assert_allclose(out, sources[0], atol=1e-6)
-    assert separators.separate(oracle, mix[0].numpy(), 16000, sources[0].numpy()).shape == (2, 4001)
+    assert windows.estimate(oracle, mix[0].numpy(), 16000, sources[0].numpy()).shape == (2, 4001)
 
 
 def test_fitted_buffers_are_saved(toy, tmp_path):
@@ -301,43 +301,6 @@ def test_fitted_buffers_are_saved(toy, tmp_path):
     loaded = separators.load(tmp_path / "toy.pth")
     assert float(loaded.network.loudness) == 2.0
     assert int(loaded.network.batches) == 2
-
-
-# ---------------------------------------------------------------- whole recordings
-
-
-@pytest.mark.parametrize("length", [1, 2, 441, 44101])
-def test_another_rate_keeps_the_length(length):
-    separator = separators.build("convtasnet", "tiny", **NARROW)
-    separator.sample_rate = 8000
-    out = separators.separate(separator, np.ones(length), 44100)
-    assert out.shape == (2, length)
-    assert out.dtype == np.float32
-    assert np.isfinite(out).all()
-
-
-@pytest.mark.parametrize("rate", [8000, 44100, 16000, 11025])
-def test_resampling_there_and_back(toy, rate):
-    halves = toy(**{"data.sample_rate": 8000, "mixture_consistency": "none"})
-    time = np.arange(rate + 1) / rate
-    mix = np.sin(2 * np.pi * 1000 * time + 1)
-    out = separators.separate(halves, mix, rate)
-    middle = slice(rate // 10, -rate // 10)
-    for estimate in out:
-        np.testing.assert_allclose(estimate[middle], mix[middle] / 2, atol=2e-3)
-
-
-def test_estimates_are_not_rescaled_and_the_input_is_not_touched(toy):
-    halves = toy(**{"mixture_consistency": "none"})
-    mix = np.linspace(-1e4, 1e4, 999)[::-1]
-    kept = mix.copy()
-    out = separators.separate(halves, mix, 16000)
-    np.testing.assert_allclose(out, np.stack([mix / 2] * 2), rtol=1e-6)
-    np.testing.assert_array_equal(mix, kept)
-
-
-def test_silence_stays_silent(narrow):
-    assert not separators.separate(narrow, np.zeros(777, np.float32), 16000).any()
 
 
 # ---------------------------------------------------------------- checkpoints

@@ -1,12 +1,15 @@
-"""Recordings of any length in pieces, as if separated whole.
+"""A separator applied to recordings of any length and rate: what is scored, heard and written.
 
-A stream is an iterator of consecutive float32 tensors (channel, time). What must see beyond a
+Stages 2 to 4 and ``winnow`` all take this path; ``local.separation.live`` is the other one.
+
+A stream is an iterator of consecutive float32 tensors (..., time). What must see beyond a
 piece (a network, the resampling filter) gets context on both sides, and its output for the context
 is dropped. Memory does not grow with the length of a recording.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
 import torch
 
 from local import SOURCES
@@ -20,7 +23,31 @@ FADE = 1600  # samples, 0.1 s at 16 kHz, over which one window passes into the n
 RESAMPLED = 2**18  # samples, at least, that are resampled at once
 
 
-def separated(
+def estimate(separator, mix, rate: int, sources=None) -> np.ndarray:
+    """Estimates of one recording in memory, as ``estimate_stream`` makes them.
+
+    Args:
+        separator: a ``local.model.separators.Separator`` in eval mode.
+        mix: (time,) samples at ``rate``, from 1 on.
+        rate: Hz.
+        sources: (source, time) at ``rate``, the references; an oracle is given them.
+
+    Returns:
+        (source, time) float32 at ``rate``, as long as ``mix``, never rescaled; not finite where
+        the separator's estimates are not.
+
+    Raises:
+        UserError: an oracle without references.
+    """
+    signals = torch.as_tensor(np.ascontiguousarray(mix), dtype=torch.float32)[None]
+    if separator.needs_sources and sources is not None:
+        references = torch.as_tensor(np.ascontiguousarray(sources), dtype=torch.float32)
+        signals = torch.stack((signals, *references[:, None]))
+    stream = estimate_stream(separator, lambda: signals.split(RESAMPLED, -1), rate)
+    return torch.cat(list(stream), -1)[:, 0].numpy()
+
+
+def estimate_stream(
     separator, mix: Callable[[], Iterable[torch.Tensor]], rate: int, rate_out: int | None = None
 ) -> Iterator[torch.Tensor]:
     """Estimates of a stream, at the level that the model gives them.
@@ -32,31 +59,44 @@ def separated(
     does not hear goes to the noise, so they sum to the recording at any rate.
 
     Args:
-        separator: a ``local.model.separators.Separator`` in eval mode, not an oracle.
-        mix: a function that opens the stream at ``rate``; called twice where rates differ.
+        separator: a ``local.model.separators.Separator`` in eval mode.
+        mix: a function that opens the stream (channel, time) at ``rate``, for an oracle
+            (1 + source, channel, time), the mixture and its references; called twice where rates
+            differ.
         rate: Hz.
         rate_out: Hz, of the estimates; None: ``rate``.
 
     Yields:
         (source, channel, time) at ``rate_out``, on the CPU; in all as long as the mixture, and at
         another rate ceil(time * rate_out / rate).
-
-    Raises:
-        UserError: samples or estimates that are not finite.
     """
     rate_out = rate_out or rate
     model_rate = separator.sample_rate
-    heard = resampled(_checked(mix(), rate), rate, model_rate)
+    heard = resampled(mix(), rate, model_rate)
     estimates = resampled(_through(separator, heard), model_rate, rate_out)
     if rate == rate_out == model_rate:
         yield from estimates
         return
     consistent = separator.consistency != "none"
-    recorded = resampled(mix(), rate, rate_out)
+    recorded = resampled((_parted(block)[0] for block in mix()), rate, rate_out)
     for estimate, of_mix in _in_step(estimates, recorded):
         if consistent:
             estimate[SOURCES.index("noise")] += of_mix - estimate.sum(0)
         yield estimate
+
+
+def estimate_finite(
+    separator, mix: Callable[[], Iterable[torch.Tensor]], rate: int, rate_out: int | None = None
+) -> Iterator[torch.Tensor]:
+    """``estimate_stream``, up to the first sample that is not finite.
+
+    Raises:
+        UserError: samples or estimates that are not finite.
+    """
+    for estimates in estimate_stream(separator, lambda: _checked(mix(), rate), rate, rate_out):
+        if not estimates.isfinite().all():
+            raise UserError(f"{separator.recipe} gives samples that are not finite")
+        yield estimates
 
 
 def resampled(blocks: Iterable[torch.Tensor], rate: int, rate_out: int) -> Iterator[torch.Tensor]:
@@ -130,15 +170,20 @@ def windowed(
         yield process_to(None)
 
 
+def _parted(signals: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The mixture (channel, time) of a stream's piece, and the references of an oracle."""
+    return (signals, None) if signals.dim() == 2 else (signals[0], signals[1:])
+
+
 def _through(separator, blocks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """(channel, time) at the model's rate -> (source, channel, time)."""
+    """What ``estimate_stream`` is given, at the model's rate -> (source, channel, time)."""
     state = next(iter(separator.network.state_dict().values()), torch.zeros(0))
 
-    def run(mix):
+    def run(signals):
+        mix, references = _parted(signals.to(state.device))
         with torch.inference_mode():
-            estimates = separator(mix.to(state.device)).transpose(0, 1).float().cpu()
-        if not estimates.isfinite().all():
-            raise UserError(f"{separator.recipe} gives samples that are not finite")
+            sources = None if references is None else references.transpose(0, 1)
+            estimates = separator(mix, sources).transpose(0, 1).float().cpu()
         return estimates.clone()
 
     unit = UNIT * -(-separator.sample_rate // 16000)

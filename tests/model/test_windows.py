@@ -1,4 +1,4 @@
-"""A stream in windows gives what the whole recording gives."""
+"""One path for what is scored and what is used: any rate, any length, piece by piece."""
 
 import math
 
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from local.base import audio
 from local.base.errors import UserError
-from local.model import separators
-from local.separation import windows
+from local.model import separators, windows
+from local.separate import separate
 
 settings.register_profile("here", deadline=None, max_examples=25)
 settings.load_profile("here")
@@ -114,6 +114,22 @@ class Halves(BaseModel):
         return torch.stack((voice, 0.25 * mix), 1)
 
 
+class Shares(torch.nn.Module):
+    """Half of what is heard is voice, a quarter noise."""
+
+    def forward(self, mix):
+        return torch.stack((mix / 2, mix / 4), 1)
+
+
+class Given(torch.nn.Module):
+    """An oracle that gives back its references."""
+
+    needs_sources = True
+
+    def forward(self, mix, sources):
+        return sources.clone()
+
+
 def halves(consistency):
     return separators.Separator(Halves(), "halves", 16000, consistency).eval()
 
@@ -123,7 +139,9 @@ def halves(consistency):
 def test_estimates_are_as_long_as_the_mixture_and_sum_to_it(length, sizes, rate, rate_out, count):
     x = noise(count, length)
     for consistency in ("difference", "project"):
-        y = joined(windows.separated(halves(consistency), lambda: split(x, sizes), rate, rate_out))
+        y = joined(
+            windows.estimate_stream(halves(consistency), lambda: split(x, sizes), rate, rate_out)
+        )
         expected = audio.resample(x, rate, rate_out)
         assert y.shape == (2, *expected.shape)
         torch.testing.assert_close(y.sum(0), expected, rtol=0, atol=1e-5)
@@ -131,22 +149,91 @@ def test_estimates_are_as_long_as_the_mixture_and_sum_to_it(length, sizes, rate,
 
 def test_levels_are_not_touched_where_estimates_need_not_sum():
     x = noise(1, 3000)
-    y = joined(windows.separated(halves("none"), lambda: [x], 16000))
+    y = joined(windows.estimate_stream(halves("none"), lambda: [x], 16000))
     assert torch.equal(y[1], 0.25 * x)
     tone = torch.sin(torch.arange(48000) * 0.05).unsqueeze(0)
-    y = joined(windows.separated(halves("none"), lambda: [tone], 48000))
+    y = joined(windows.estimate_stream(halves("none"), lambda: [tone], 48000))
     assert y[0, :, 5000:-5000].abs().max() == pytest.approx(0.5, abs=1e-3)
 
 
-@pytest.mark.parametrize("rate", [16000, 44100])
-def test_a_short_recording_is_separated_as_in_evaluation(rate):
+def test_a_short_recording_at_the_models_rate_goes_through_whole():
     separator = separators.build("blstm_complex", "tiny")
-    x = noise(1, 3 * rate + 1) / 5
-    y = joined(windows.separated(separator, lambda: [x], rate))
-    expected = separators.separate(separator, x[0].numpy(), rate)
-    np.testing.assert_allclose(y[0, 0].numpy(), expected[0], atol=1e-7)
-    if rate == 16000:
-        np.testing.assert_array_equal(y[:, 0].numpy(), expected)
+    x = noise(1, 48001) / 5
+    with torch.inference_mode():
+        expected = separator(x)[0].numpy()
+    np.testing.assert_array_equal(windows.estimate(separator, x[0].numpy(), 16000), expected)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
+@pytest.mark.parametrize("oracle", [False, True])
+def test_what_the_model_cannot_hear_is_noise(rate, oracle):
+    """Two tones; the network, at 16 kHz, has half of what it hears as voice, a quarter as noise.
+
+    The eighth that is lacking to each comes by projection. The oracle is given its references.
+    """
+    time = np.arange(2 * rate + 1) / rate
+    low, high = (np.sin(2 * np.pi * f * time + 1) * (rate > 2 * f) for f in (1000, 12000))
+    separator = separators.Separator(Given() if oracle else Shares(), "toy", 16000, "project")
+    sources = np.stack((0.25 * low, 0.75 * low + high)) if oracle else None
+    share = 0.25 if oracle else 0.625
+    estimates = windows.estimate(separator.eval(), low + high, rate, sources)
+    expected = np.stack((share * low, (1 - share) * low + high))
+    inner = slice(rate // 10, -rate // 10)
+    np.testing.assert_allclose(estimates[:, inner], expected[:, inner], atol=2e-3)
+    np.testing.assert_allclose(estimates.sum(0), low + high, atol=2e-6)
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 48000])
+def test_white_noise_is_separated_without_loss_and_as_it_is_scored(rate):
+    separator = separators.build("convtasnet", "tiny")
+    x = noise(rate + 1).numpy() / 5
+    estimates = windows.estimate(separator, x, rate)
+    lost = np.square(estimates.sum(0) - x, dtype=float).sum() / np.square(x, dtype=float).sum()
+    assert 10 * np.log10(lost) < -120
+    used = separate(x, rate, separator, "cpu")
+    np.testing.assert_array_equal(estimates, np.stack([used["voice"], used["noise"]]))
+
+
+def test_references_go_along_with_the_windows():
+    sources = noise(2, 30 * windows.UNIT + 7).numpy()
+    oracle = separators.Separator(Given(), "given", 16000).eval()
+    estimates = windows.estimate(oracle, sources.sum(0), 16000, sources)
+    np.testing.assert_allclose(estimates, sources, atol=1e-6)
+
+
+@pytest.mark.parametrize("length", [1, 2, 441, 44101])
+def test_another_rate_keeps_the_length(length):
+    separator = separators.build("convtasnet", "tiny")
+    separator.sample_rate = 8000
+    out = windows.estimate(separator, np.ones(length), 44100)
+    assert out.shape == (2, length)
+    assert out.dtype == np.float32
+    assert np.isfinite(out).all()
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 16000, 11025])
+def test_resampling_there_and_back(rate):
+    separator = separators.Separator(Shares(), "shares", 8000).eval()
+    time = np.arange(rate + 1) / rate
+    mix = np.sin(2 * np.pi * 1000 * time + 1)
+    out = windows.estimate(separator, mix, rate)
+    middle = slice(rate // 10, -rate // 10)
+    for estimate, share in zip(out, (0.5, 0.25), strict=True):
+        np.testing.assert_allclose(estimate[middle], share * mix[middle], atol=2e-3)
+
+
+def test_estimates_are_not_rescaled_and_the_input_is_not_touched():
+    separator = separators.Separator(Shares(), "shares", 16000).eval()
+    mix = np.linspace(-1e4, 1e4, 999)[::-1]
+    kept = mix.copy()
+    out = windows.estimate(separator, mix, 16000)
+    np.testing.assert_allclose(out, np.stack([mix / 2, mix / 4]), rtol=1e-6)
+    np.testing.assert_array_equal(mix, kept)
+
+
+def test_silence_stays_silent():
+    separator = separators.build("convtasnet", "tiny")
+    assert not windows.estimate(separator, np.zeros(777, np.float32), 16000).any()
 
 
 def test_a_network_whose_sight_fits_the_context_is_the_same_to_50_db(monkeypatch):
@@ -159,7 +246,7 @@ def test_a_network_whose_sight_fits_the_context_is_the_same_to_50_db(monkeypatch
     x = noise(1, 7 * windows.UNIT + 12345) / 10
     with torch.inference_mode():
         whole = separator(x).transpose(0, 1)
-    pieces = joined(windows.separated(separator, lambda: split(x, [50000]), 16000))
+    pieces = joined(windows.estimate_stream(separator, lambda: split(x, [50000]), 16000))
     assert (pieces - whole).square().sum() < 1e-5 * whole.square().sum()
 
 
@@ -168,11 +255,11 @@ def test_samples_that_are_not_finite(wrong):
     x = torch.zeros(2, 40000)
     x[1, 24000] = wrong
     with pytest.raises(UserError, match=r"NaN or infinite, the first at 1\.500 s"):
-        joined(windows.separated(halves("none"), lambda: split(x, [7000]), 16000))
+        joined(windows.estimate_finite(halves("none"), lambda: split(x, [7000]), 16000))
 
 
 def test_estimates_that_are_not_finite():
     separator = halves("none")
     separator.network.gain.data.fill_(math.nan)
     with pytest.raises(UserError, match="halves gives samples that are not finite"):
-        joined(windows.separated(separator, lambda: [torch.zeros(1, 100)], 16000))
+        joined(windows.estimate_finite(separator, lambda: [torch.zeros(1, 100)], 16000))
