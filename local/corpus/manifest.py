@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from local import SOURCES
 from local.base import audio
 from local.base.disk import read_yaml
 from local.base.errors import UserError
@@ -71,11 +72,14 @@ class Manifest:
         """
         return self._read(i, "mix", start, frames)
 
+    def source(self, i: int, name: str, start: int = 0, frames: int = -1) -> np.ndarray:
+        """One of ``SOURCES`` of example ``i`` as it is in its mixture, float32 (time,)."""
+        gain = np.float32(getattr(self._rows[i], f"{name}_gain"))
+        return self._read(i, name, start, frames) * gain
+
     def sources(self, i: int, start: int = 0, frames: int = -1) -> np.ndarray:
         """Voice and noise of example ``i`` as they are in its mixture, float32 (2, time)."""
-        row = self._rows[i]
-        voice, noise = (self._read(i, name, start, frames) for name in ("voice", "noise"))
-        return np.stack([voice * np.float32(row.voice_gain), noise * np.float32(row.noise_gain)])
+        return np.stack([self.source(i, name, start, frames) for name in SOURCES])
 
     @functools.cached_property
     def hash(self) -> str:

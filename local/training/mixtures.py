@@ -5,7 +5,6 @@ the settings, with ``mix == sources.sum(0)``. Nothing is clipped: samples are fl
 """
 
 import math
-import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -126,7 +125,7 @@ class Training(Dataset):
         """Voice and noise (2, frames) of one example, at the same place."""
         size = self.augment.reach(self.frames)
         _, start, voice = self._draw(lambda: row, "voice", size, rng)
-        noise = _read(self.manifest, row, "noise", start, len(voice))
+        noise = self.manifest.source(row, "noise", start, len(voice))
         sources = self._fit(np.stack([voice, noise]), row, size)
         return self.augment(_place(sources, size, rng), rng)
 
@@ -144,7 +143,7 @@ class Training(Dataset):
             span = _span(size, about.sample_rate, self.rate)
             rest = max(0, about.num_samples - span)
             start = int(rng.integers(rest, endpoint=True))
-            crop = _read(self.manifest, i, source, start, span)
+            crop = self.manifest.source(i, source, start, span)
             level = _mean_square(crop)
             usual = self._level(i, source) if rest else level
             if level > max(SILENCE, usual * 10 ** (QUIET_DB / 10)):
@@ -161,7 +160,7 @@ class Training(Dataset):
         if levels[i].isnan():
             length = self.manifest.row(i).num_samples
             parts = [
-                _read(self.manifest, i, source, start, BLOCK) for start in range(0, length, BLOCK)
+                self.manifest.source(i, source, start, BLOCK) for start in range(0, length, BLOCK)
             ]
             levels[i] = sum(_mean_square(part) * len(part) for part in parts) / length
         return float(levels[i])
@@ -280,20 +279,6 @@ def set_snr(sources: np.ndarray, snr_db: float) -> np.ndarray:
 def _item(sources: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     sources = torch.from_numpy(np.ascontiguousarray(sources, dtype=np.float32))
     return sources.sum(0), sources
-
-
-def _read(manifest, i: int, source: str, start: int, frames: int) -> np.ndarray:
-    """A part of one source as it is in its mixture, float32 (time,), at the file's rate."""
-    row = manifest.row(i)
-    path = os.path.join(manifest.root, getattr(row, source))
-    samples, rate = audio.read(path, start, frames, manifest.channel)
-    expected = min(frames, row.num_samples - start)
-    if (len(samples), rate) != (expected, row.sample_rate):
-        raise UserError(
-            f"{path}: expected {expected} samples at {row.sample_rate} Hz from sample {start},"
-            f" found {len(samples)} at {rate} Hz; it has changed, run stage 0 again"
-        )
-    return samples * np.float32(getattr(row, f"{source}_gain"))
 
 
 def _place(x: np.ndarray, size: int, rng: np.random.Generator | None = None) -> np.ndarray:

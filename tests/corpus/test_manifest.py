@@ -69,6 +69,7 @@ def test_samples_and_gains(tree, tmp_path):
         sources = found.sources(0, start, frames)
         assert sources.dtype == np.float32
         np.testing.assert_array_equal(sources, [0.5 * voice[part], 3 * noise[part]])
+        np.testing.assert_array_equal(found.source(0, "noise", start, frames), 3 * noise[part])
         np.testing.assert_array_equal(found.mix(0, start, frames), mix[part])
     np.testing.assert_array_equal(found.sources(1).sum(0), found.mix(1))
 
