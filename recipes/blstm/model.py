@@ -11,16 +11,16 @@ class MagnitudeBLSTM(SpectrogramSeparator):
     """Frames reduced by a fully connected layer, three BLSTMs with a skip around them, masks.
 
     After Stöter et al. 2019, "Open-Unmix: a reference implementation for music source
-    separation", and its code. Magnitudes are brought to mean 0 and deviation 1 at each frequency
-    on the way in, and masks to the mean and deviation of ideal ones on the way out, by statistics
-    of the training set (``fit``).
+    separation", and its code. Statistics of the training set (``fit``) bring the input magnitudes
+    to mean 0 and deviation 1 at each frequency, and the output masks to the mean and deviation of
+    ideal ones.
 
     Args:
         window: samples.
         hop: samples between frames.
         hidden_size: width of the layers, of both directions of a recurrent one together; even.
         num_layers: recurrent layers.
-        dropout: share of a recurrent layer's outputs that is dropped in training, but the last's.
+        dropout: share of outputs dropped between recurrent layers, in training.
         n_src: sources.
         sample_rate: Hz.
 
@@ -43,7 +43,7 @@ class MagnitudeBLSTM(SpectrogramSeparator):
         bins = self.stft.frequencies
         self.register_buffer("input_mean", torch.zeros(bins))
         self.register_buffer("input_deviation", torch.ones(bins))
-        # where nothing is known yet: masks of 1, as in Open-Unmix
+        # before ``fit``: masks of 1, as in Open-Unmix
         self.register_buffer("mask_mean", torch.ones(n_src * bins))
         self.register_buffer("mask_deviation", torch.ones(n_src * bins))
         self.reduce = nn.Sequential(

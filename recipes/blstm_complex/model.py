@@ -1,4 +1,4 @@
-"""Recurrent layers over the frames of an STFT, which give a complex mask for the voice."""
+"""Recurrent layers over the frames of an STFT that give a complex mask for the voice."""
 
 import torch
 from asteroid.models import BaseModel
@@ -18,9 +18,9 @@ class ComplexMaskLSTM(BaseModel):
     """Log-magnitude and compressed real and imaginary parts in, a complex mask for the voice out.
 
     The mask (Williamson, Wang and Wang 2016, "Complex ratio masking for monaural speech
-    separation") may have any value; the noise is what it leaves of the mixture. Every part of the
-    input is brought to mean 0 and deviation 1 at each frequency by statistics of the training
-    mixtures, as Open-Unmix does with magnitudes (Stöter et al. 2019).
+    separation") may have any value; the noise is the mixture minus the voice. Statistics of the
+    training mixtures bring every part of the input to mean 0 and deviation 1 at each frequency, as
+    Open-Unmix does with magnitudes (Stöter et al. 2019).
 
     With layers that look back only it can run live (``start``, ``step``, ``finish``).
 
@@ -30,13 +30,13 @@ class ComplexMaskLSTM(BaseModel):
         input_size: width of the layer that reduces a frame.
         hidden_size: cells of a recurrent layer, in each direction.
         num_layers: recurrent layers.
-        dropout: share of a recurrent layer's outputs that is dropped in training, but the last's.
-        bidirectional: False: no frame sees one after it, and an estimated sample depends on the
-            ``window - 1`` samples after it at most.
-        shifts: in use, not in training, the estimate is the mean of this many, of the mixture
-            delayed by equal parts of a hop (the "shift trick" of Défossez et al. 2019, "Music
-            source separation in the waveform domain", there at random). Their errors are not the
-            same, and so partly cancel. Live there is one.
+        dropout: share of outputs dropped between recurrent layers, in training.
+        bidirectional: False: no frame sees a later one, and an estimated sample depends on at most
+            the next ``window - 1`` samples.
+        shifts: when separating, the estimate is the mean of this many, of the mixture delayed by
+            equal parts of a hop (the "shift trick" of Défossez et al. 2019, "Music source
+            separation in the waveform domain", there at random). Their errors differ and partly
+            cancel. Live it is one.
         sample_rate: Hz.
 
     Raises:
@@ -78,7 +78,7 @@ class ComplexMaskLSTM(BaseModel):
         else:
             hop, time = self.stft.hop, mix.shape[-1]
             delays = range(0, hop, hop // self.shifts)
-            # one batch of all: recurrent layers take several examples in little more time than one
+            # all in one batch: for recurrent layers, several examples cost little more than one
             delayed = self._voice(torch.cat([F.pad(mix, (n, hop - n)) for n in delays]))
             estimates = zip(delays, delayed.chunk(self.shifts), strict=True)
             voice = sum(x[:, n : n + time] for n, x in estimates) / self.shifts
@@ -119,7 +119,7 @@ class ComplexMaskLSTM(BaseModel):
         return *memory, *self.frames.start(batch)
 
     def step(self, block: torch.Tensor, state: tuple) -> tuple[torch.Tensor, tuple]:
-        """The next block of a recording that goes on.
+        """Process the next block of a live recording.
 
         Args:
             block: (batch, block).

@@ -6,21 +6,20 @@ from torch import nn
 from torch.nn import functional as F
 
 SLOPE = 0.2  # of the LeakyReLU below zero, the paper's
-UNIT = 0.05  # of full scale, about the root mean square of speech; the layers see samples in it
+UNIT = 0.05  # of full scale, about the root mean square of speech; divides the samples
 
 
 class ContextAggregation(BaseModel):
     """Convolutions of 3 taps whose dilation doubles, one without dilation, a linear output.
 
-    The signal goes through at full rate, in the paper's 14 layers, each followed by adaptive
-    normalisation and a LeakyReLU. With dilations of 1 to 4096 an output sample sees 8192 samples
-    to either side. Signals of any length are continued by zeros to a multiple of the largest
-    dilation.
+    The signal passes the paper's 14 layers at full rate, each followed by adaptive normalisation
+    and a LeakyReLU. With dilations of 1 to 4096 an output sample sees 8192 samples on each side.
+    Signals of any length are padded with zeros to a multiple of the largest dilation.
 
     Args:
         layers: of dilation 1, 2, 4 and so on.
         channels: features of each layer.
-        outputs: ``both`` sources, or the ``voice`` alone, as in the paper: the noise is then the
+        outputs: ``both`` sources, or only the ``voice``, as in the paper: the noise is then the
             mixture minus it.
         sample_rate: Hz.
     """
@@ -38,7 +37,7 @@ class ContextAggregation(BaseModel):
             for i, dilation in enumerate([*dilations, 1])
         )
         self.output = nn.Conv1d(channels, 1 if outputs == "voice" else 2, 1)
-        # small at first: what the drawn layers make of a signal is no estimate of anything yet
+        # small at first: the output of random layers is no estimate yet
         with torch.no_grad():
             self.output.weight *= 0.1
             self.output.bias.zero_()
@@ -46,7 +45,7 @@ class ContextAggregation(BaseModel):
     def forward(self, mix: torch.Tensor) -> torch.Tensor:
         """(batch, time) -> (batch, source, time)."""
         time = mix.shape[-1]
-        # near 1, as the weights are: otherwise the first offsets learnt are louder than the signal
+        # near 1, like the weights: otherwise the first learnt offsets are louder than the signal
         x = F.pad(mix / UNIT, (0, -time % self.longest)).unsqueeze(1)
         for layer in self.layers:
             x = layer(x)
@@ -63,8 +62,8 @@ class ContextAggregation(BaseModel):
 class Layer(nn.Module):
     """A dilated convolution of 3 taps, adaptive normalisation and a LeakyReLU.
 
-    The signal is laid out in rows of ``dilation`` steps, so that the convolution is one of
-    neighbouring rows, without dilation: on a CPU it takes a half to a third of the time.
+    The signal is laid out in rows of ``dilation`` steps, so the convolution joins neighbouring
+    rows without dilation: on a CPU it takes a half to a third of the time.
 
     Args:
         given: features in.
@@ -76,7 +75,7 @@ class Layer(nn.Module):
         super().__init__()
         self.dilation = dilation
         self.convolution = nn.Conv2d(given, channels, (3, 1), padding=(1, 0))
-        # the normalisation is off at first: the weights have to keep the level from layer to layer
+        # the normalisation is off at first: the weights must keep the level from layer to layer
         nn.init.kaiming_normal_(self.convolution.weight, SLOPE)
         nn.init.zeros_(self.convolution.bias)
         self.norm = AdaptiveNorm(channels)
@@ -91,8 +90,8 @@ class Layer(nn.Module):
 class AdaptiveNorm(nn.BatchNorm1d):
     """Weights of the input itself and of its batch normalisation, 1 and 0 at first.
 
-    Batch normalisation by itself has no gain and no offset here: the weight is the one, and the
-    convolution in front has the other.
+    The batch normalisation has no gain and no offset of its own: the weight is its gain, and the
+    convolution before it has an offset.
 
     Args:
         channels: features.

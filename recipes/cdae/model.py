@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from local.blocks.on_stft import SpectrogramSeparator, on_grid, squared_error
 
-POOLS = ((5, 3), (5, 1))  # frequencies and frames that become one, after the first two layers
+POOLS = ((5, 3), (5, 1))  # frequencies and frames pooled into one, after the first two layers
 KERNEL = 3  # frequencies and frames
 
 
@@ -18,9 +18,9 @@ class ConvolutionalAutoencoder(SpectrogramSeparator):
 
     After Grais and Plumbley 2017, "Single channel audio source separation using convolutional
     denoising autoencoders": 3x3 convolutions with rectifiers, of 12, 20, 30, 40, 30, 20, 12
-    channels and one, one network per source. To each, what the other source adds is the noise to
-    take away. Departs from it in the last rectifier, which is a softplus here: a network whose
-    only output channel starts below 0 would get no gradient.
+    channels and one, one network per source. To each, the other source is noise to remove. Departs
+    from it in the last ReLU, which is a softplus here: otherwise a network whose only output
+    channel starts below 0 would get no gradient.
 
     Args:
         window: samples.

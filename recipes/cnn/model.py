@@ -9,7 +9,7 @@ from local.blocks.on_stft import SpectrogramSeparator, squared_error
 
 
 class MaskCNN(SpectrogramSeparator):
-    """Convolutions with rectifiers, none of which changes the size, and masks that sum to 1.
+    """Convolutions with ReLUs that keep the size, and masks that sum to 1.
 
     Args:
         window: samples.

@@ -15,10 +15,9 @@ class ConditionedUNet(SpectrogramSeparator):
     """One U-Net for all sources; a control network tells its way down which one is wanted.
 
     After Meseguer-Brocal and Peeters 2019, "Conditioned-U-Net: introducing a control mechanism in
-    the U-Net for multiple source separations". The wanted source is a one-hot vector, of which
-    the control network, fully connected, makes a factor and a term for what every normalisation
-    on the way down gives (FiLM: Perez et al. 2018, "FiLM: visual reasoning with a general
-    conditioning layer").
+    the U-Net for multiple source separations". The wanted source is a one-hot vector. The fully
+    connected control network turns it into a factor and an offset for every normalisation on the
+    way down (FiLM: Perez et al. 2018, "FiLM: visual reasoning with a general conditioning layer").
 
     Args:
         window: samples.
@@ -26,7 +25,8 @@ class ConditionedUNet(SpectrogramSeparator):
         fft: samples; None: the window.
         channels: of every level of the U-Net.
         dropout: share dropped in training in the first three levels up.
-        film: ``simple``: a factor and a term per level; ``complex``: per channel of every level.
+        film: ``simple``: a factor and an offset per level; ``complex``: per channel of every
+        level.
         n_src: sources.
         sample_rate: Hz.
 
@@ -71,7 +71,7 @@ class ConditionedUNet(SpectrogramSeparator):
         """
         values = self.control(wanted).unsqueeze(-1).unsqueeze(-1)
         factors, terms = (half.split(self.sizes, 1) for half in values.chunk(2, 1))
-        # around 1: a control network that says nothing changes nothing
+        # around 1: an output of 0 changes nothing
         modulation = [(1 + factor, term) for factor, term in zip(factors, terms, strict=True)]
         return torch.sigmoid(self.network(magnitude, modulation).squeeze(1))
 

@@ -15,17 +15,17 @@ class DCCRN(ComplexMaskSeparator):
     """Asteroid's DCCRNet on winnow's STFT.
 
     After Hu et al. 2020, "DCCRN: deep complex convolution recurrent network for phase-aware
-    speech enhancement", the variant DCCRN-CL. Asteroid's own constructor fails with today's
-    torch, which takes no numpy integer for a size; this one puts the same blocks together, with
-    as many channels as asked for. The highest frequency is not shown to the network, and its
-    mask is 0, as Asteroid has it.
+    speech enhancement", the variant DCCRN-CL. Asteroid's own constructor fails with today's torch,
+    which accepts no numpy integer as a size; this one puts the same blocks together, with any
+    number of channels. As in Asteroid, the network does not see the highest frequency, whose mask
+    is 0.
 
     Args:
         window: samples.
         hop: samples between frames.
         fft: samples; None: the window. A multiple of twice 2^levels.
-        channels: complex ones of every level, each of half the frequencies of the one before;
-            each has two real ones, which are what the paper counts.
+        channels: complex channels of every level, each with half the frequencies of the one
+            before; the paper counts the two real channels of each.
         hidden_size: complex cells of each of two recurrent layers.
         n_src: sources.
         sample_rate: Hz.

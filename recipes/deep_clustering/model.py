@@ -1,4 +1,4 @@
-"""An embedding for every bin of an STFT, such that the bins of a source lie together."""
+"""An embedding for every bin of an STFT; the bins of a source lie together."""
 
 import torch
 from torch import nn
@@ -9,20 +9,20 @@ from local.blocks.on_stft import SpectrogramSeparator, level
 
 FLOOR = 1e-4  # magnitude under the logarithm, in units of the mixture's level: -80 dB
 FOLLOWING = 0.05  # share by which a batch moves the centroids in training
-PULL = 0.1  # of the centre that a cluster starts from, as a share of the weight of all points
+PULL = 0.1  # weight of a cluster's starting centre, as a share of the weight of all points
 
 
 class DeepClustering(SpectrogramSeparator):
     """Bidirectional LSTMs give a unit vector per bin; k-means over them gives a binary mask.
 
     After Hershey et al. 2016, "Deep clustering: Discriminative embeddings for segmentation and
-    separation". Vectors of bins that one source dominates are to be equal, those of two sources
-    orthogonal. The centroids of both sources over the training set (``fit``) are where k-means
-    starts, so that each cluster has a source's name.
+    separation". Bins dominated by one source should get equal vectors, bins of two sources
+    orthogonal ones. K-means starts from the centroids of both sources over the training set
+    (``fit``), so each cluster has a source's name.
 
     With ``mask_share`` above 0 it is a chimera (Luo et al. 2017, "Deep clustering and
-    conventional networks for music separation: Stronger together"): a second layer beside the
-    embeddings gives masks, which are learnt with them and are what separates.
+    conventional networks for music separation: Stronger together"): a second layer gives masks,
+    which are learnt with the embeddings and then separate.
 
     Args:
         window: samples.
@@ -88,7 +88,7 @@ class DeepClustering(SpectrogramSeparator):
 
         Returns:
             scalar, and {"affinity", "magnitude": scalar without gradient}, the latter the mean
-            absolute error of what the masks let through, if there are any.
+            absolute error of the masked magnitudes, if there are masks.
         """
         magnitude, references = self.stft(mix).abs(), self.stft(sources)
         unit = level(magnitude)
@@ -161,7 +161,7 @@ class DeepClustering(SpectrogramSeparator):
         return self._embeddings(hidden) * weights, labels * weights
 
     def _learn(self, sums, counts, share):
-        """Move the centroids by ``share`` to the means; one of no members stays."""
+        """Move the centroids by ``share`` to the means; one without members stays."""
         means = (sums / counts.clamp(min=1).unsqueeze(-1)).to(self.centroids.dtype)
         means = torch.where(counts.unsqueeze(-1) > 0, means, self.centroids)
         self.centroids.lerp_(means, share)
@@ -177,10 +177,10 @@ def k_means(
 ) -> torch.Tensor:
     """Move centres to their points (Lloyd 1982, "Least squares quantization in PCM").
 
-    Every cluster keeps the meaning of the centre that it starts from, and that centre counts as
-    one more member of it, of ``PULL`` times the weight of all points. Otherwise, where all points
-    are of one kind, the second cluster would take half of them.
-    scikit-learn's KMeans has no such member, and takes one example at a time, on the CPU.
+    Every cluster keeps the meaning of its starting centre, which counts as one more member with
+    ``PULL`` times the weight of all points. Otherwise, if all points are of one kind, the second
+    cluster would take half of them. scikit-learn's KMeans has no such member, and takes one
+    example at a time, on the CPU.
 
     Args:
         points: (batch, point, dimension).

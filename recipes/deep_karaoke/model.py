@@ -1,4 +1,4 @@
-"""A fully connected network on windows of frames, which says where the voice is the louder."""
+"""A fully connected network on windows of frames that finds where the voice is louder."""
 
 import torch
 from torch import nn
@@ -9,19 +9,19 @@ from local.blocks.on_stft import SpectrogramSeparator, level
 
 
 class DeepKaraoke(SpectrogramSeparator):
-    """Windows of frames in, and out for each of their bins the probability that voice dominates.
+    """Windows of frames in; for each of their bins, the probability that the voice dominates out.
 
     After Simpson, Roma and Plumbley 2015, "Deep Karaoke: Extracting vocals from musical mixtures
     using a convolutional deep neural network": one hidden layer, sigmoids, the ideal binary mask
-    as the target. Windows overlap, and the mean of what they say of a bin is held against a
-    threshold: the voice takes the bins above it, the noise those where the probability of noise
-    is above it.
+    as the target. Windows overlap, and the mean of their predictions for a bin is compared with a
+    threshold: the voice takes the bins above it, the noise those where the probability of noise is
+    above it.
 
     Args:
         window: samples of a frame.
         hop: samples between frames.
-        frames: of a window that the network sees at once.
-        step: frames between windows in use.
+        frames: of a window, the network's input.
+        step: frames between windows when separating.
         training_step: frames between windows in training.
         hidden_size: units between input and output.
         threshold: 0 to below 1.
@@ -63,7 +63,7 @@ class DeepKaraoke(SpectrogramSeparator):
         return (estimate > self.threshold).to(estimate.dtype)
 
     def loss(self, mix: torch.Tensor, sources: torch.Tensor):
-        """Cross-entropy of what every window says with the voice's ideal binary mask.
+        """Cross-entropy of every window's prediction with the voice's ideal binary mask.
 
         Args:
             mix: (batch, time).
@@ -86,7 +86,7 @@ class DeepKaraoke(SpectrogramSeparator):
 
 
 def windows(x: torch.Tensor, frames: int, step: int) -> torch.Tensor:
-    """Overlapping windows over the frames of ``x``, the last one filled up with zeros.
+    """Overlapping windows over the frames of ``x``, the last one padded with zeros.
 
     Args:
         x: (batch, frequency, frame).
@@ -102,7 +102,7 @@ def windows(x: torch.Tensor, frames: int, step: int) -> torch.Tensor:
 
 
 def overlapped_mean(x: torch.Tensor, total: int, step: int) -> torch.Tensor:
-    """The mean of what the windows of ``windows`` hold for each frame.
+    """The mean over the windows of ``windows`` for each frame.
 
     Args:
         x: (batch, window, frequency, frame of it).

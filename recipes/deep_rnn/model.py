@@ -1,4 +1,4 @@
-"""A recurrent network with the masks as its last layer, trained to tell the sources apart."""
+"""A recurrent network with masks as its last layer and a discriminative loss."""
 
 import torch
 from torch import nn
@@ -10,19 +10,19 @@ TINY = 1e-8  # of magnitudes in the quotient, in units of the mixture's level
 
 
 class DeepRNN(SpectrogramSeparator):
-    """Three rectified layers, of which the second is recurrent; magnitudes of both sources; masks.
+    """Three ReLU layers, the second recurrent; magnitudes of both sources; masks.
 
     After Huang et al. 2014, "Singing-voice separation from monaural recordings using deep
     recurrent neural networks": the magnitudes y of both sources become masks
-    |y_i| / (|y_1| + |y_2|) inside the network, and what these let through of the mixture is to be
-    like its source and unlike the other one.
+    |y_i| / (|y_1| + |y_2|) inside the network, and the masked mixture should be like its source
+    and unlike the other one.
 
     Args:
         window: samples.
         hop: samples between frames.
-        context: frames that are seen at once on each side of a frame.
+        context: neighbouring frames that a layer sees on each side.
         hidden_size: units of a layer.
-        discrimination: weight of being unlike the other source.
+        discrimination: weight of the error to the other source.
         n_src: sources.
         sample_rate: Hz.
 
@@ -55,7 +55,7 @@ class DeepRNN(SpectrogramSeparator):
         return (values / values.sum(2, keepdim=True)).permute(0, 2, 3, 1)
 
     def loss(self, mix: torch.Tensor, sources: torch.Tensor):
-        """Squared error to each source, less a share of that to the other one.
+        """Squared error to each source, minus a share of that to the other one.
 
         Args:
             mix: (batch, time).

@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 from torchaudio.transforms import Resample
 
-REFERENCE = 0.1  # deviation that the weights' own is brought nearer to at first
-FLOOR = 1e-3  # added to the level that the mixture is divided by, -60 dB of full scale
+REFERENCE = 0.1  # deviation towards which the first weights are scaled
+FLOOR = 1e-3  # added to the level that divides the mixture, -60 dB of full scale
 GROWTH = 2  # channels of a block over those of the block above it
 LAYERS = 2  # of the LSTM
 CROSSINGS = 24  # zero crossings of the resampler's filter on either side
@@ -16,21 +16,21 @@ CROSSINGS = 24  # zero crossings of the resampler's filter on either side
 class Demucs(BaseModel):
     """Blocks of strided convolutions down, LSTM layers, blocks of transposed ones up.
 
-    The waveform is sampled at a higher rate inside. A block down is a strided convolution, a
-    ReLU, and a convolution of one step with a gated linear unit; a block up adds what its
-    counterpart gave, and is a convolution with a gated linear unit and a transposed one. Signals
-    are continued by zeros to a length that the blocks divide without a rest (``lengths``).
+    The waveform has a higher rate inside. A block down is a strided convolution, a ReLU, and a
+    convolution of one step with a gated linear unit. A block up adds its counterpart's output and
+    is a convolution with a gated linear unit and a transposed one. Signals are padded with zeros
+    to a length that fits the blocks (``lengths``).
 
     Args:
         n_src: sources.
         channels: of the first block; each block has twice those of the one above it.
         depth: blocks down and blocks up.
         kernel_size, stride: steps of the convolutions that change the resolution.
-        context: steps of the other convolutions of the blocks up, odd; 1 where no future is seen.
+        context: steps of the other convolutions of the blocks up, odd; 1 for no look-ahead.
         resample: the rate inside over that of the recording.
         bidirectional: whether the LSTM layers look ahead too.
-        normalise: what the mixture is divided by, and the estimates multiplied by: the deviation
-            of the ``whole``, or at each sample that of all before it, ``cumulative``, or ``none``.
+        normalise: the deviation that divides the mixture and multiplies the estimates: of the
+            ``whole``, of all samples so far (``cumulative``), or ``none``.
         sample_rate: Hz.
 
     Raises:
@@ -100,7 +100,7 @@ class Demucs(BaseModel):
         return x.float() * level.unsqueeze(1)
 
     def lengths(self, time: int) -> tuple[int, int]:
-        """Samples that the blocks take for so many of output, and those before the output's first.
+        """Samples that the blocks need for ``time`` of output, and those before the first output.
 
         Both at the rate inside.
         """
@@ -116,9 +116,9 @@ class Demucs(BaseModel):
 
     @property
     def look_ahead(self) -> int | None:
-        """Samples of the mixture after a sample of the estimates that it depends on, at most.
+        """Largest number of later samples of the mixture that an estimated sample depends on.
 
-        None where there is no limit: the LSTM, or the level, is of the whole.
+        None without a limit: the LSTM or the level needs the whole recording.
         """
         if self.arguments["bidirectional"] or self.normalise == "whole":
             return None
@@ -148,7 +148,7 @@ class Demucs(BaseModel):
 
 @torch.no_grad()
 def _rescale(convolution: nn.Module) -> None:
-    """Bring first weights nearer to one deviation in all layers, as the paper does."""
+    """Scale first weights towards one deviation in all layers, as in the paper."""
     scale = (convolution.weight.std() / REFERENCE).sqrt()
     convolution.weight /= scale
     convolution.bias /= scale

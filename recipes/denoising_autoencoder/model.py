@@ -1,4 +1,4 @@
-"""A dense autoencoder from a frame's magnitudes to those of the sources in it."""
+"""A dense autoencoder from a frame's magnitudes to those of its sources."""
 
 from itertools import pairwise
 
@@ -13,9 +13,9 @@ class DenoisingAutoencoder(SpectrogramSeparator):
     """Fully connected layers with a narrow middle, from a frame of the mixture to all sources'.
 
     The noise of a denoising autoencoder (Vincent et al. 2008, "Extracting and composing robust
-    features with denoising autoencoders") is here what was mixed with the voice, as in Lu et al.
-    2013, "Speech enhancement based on deep denoising autoencoder". It sees one frame at a time
-    and has no memory.
+    features with denoising autoencoders") is here the noise in the mixture, as in Lu et al. 2013,
+    "Speech enhancement based on deep denoising autoencoder". It sees one frame at a time and has
+    no memory.
 
     Args:
         window: samples.

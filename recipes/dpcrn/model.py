@@ -23,7 +23,7 @@ class DPCRN(BaseModel):
     Channel Speech Enhancement" (Interspeech), section 2, and its authors' code: convolutions over
     frequency, causal in time, halve the frequencies and widen the channels; dual-path blocks pass
     along the frequencies of a frame in both directions and along time forwards; transposed
-    convolutions with skips come back. The noise is what the voice leaves of the mixture.
+    convolutions with skips come back. The noise is the mixture minus the voice.
 
     It looks back only, and can run live (``start``, ``step``, ``finish``).
 
@@ -175,7 +175,7 @@ class DPCRN(BaseModel):
         return *self.frames.start(batch), *self._silence(batch)
 
     def step(self, block: torch.Tensor, state: tuple) -> tuple[torch.Tensor, tuple]:
-        """The next block of a recording that goes on.
+        """Process the next block of a live recording.
 
         Args:
             block: (batch, block).

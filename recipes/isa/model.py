@@ -13,7 +13,7 @@ from local.blocks.stft import STFT
 
 BANDS = 24  # of a component's spectrum, that tell whether it is of the voice
 FEATURES = BANDS + 4  # what else tells: see ``features``
-RANK = 1e-6  # standard deviation over the largest, from which a direction is more than rounding
+RANK = 1e-6  # standard deviation over the largest; a direction below it is rounding
 RIDGE = 1.0  # weight of the regression's penalty, in components
 TINY = 1e-12
 
@@ -27,16 +27,16 @@ class ISA(BaseModel):
     activations that are independent; the components of one source span its subspace. The two
     subspaces' parts of the magnitudes give Wiener-like masks.
 
-    Departs from it: components are not clustered by their likeness, but by what ``fit`` learnt
-    from components of training mixtures, whose sources are known: a linear regression of a
-    component's share of voice on its ``features``. A component counts in both subspaces by its
-    shares. What PCA leaves out is in neither.
+    Departs from it: components are not clustered by similarity, but by what ``fit`` learnt from
+    training mixtures, whose sources are known: a linear regression of a component's share of voice
+    on its ``features``. A component counts in both subspaces by its shares. What PCA leaves out is
+    in neither.
 
     Args:
         window: samples.
         hop: samples.
-        components: of each mixture, fewer where it has not so many.
-        iterations: of FastICA at most; it is not told where they do not suffice.
+        components: of each mixture, or fewer if it has fewer.
+        iterations: of FastICA, at most; no warning if they do not suffice.
         random_state: seed of FastICA's start.
         sample_rate: Hz.
 
@@ -70,7 +70,7 @@ class ISA(BaseModel):
         return self.stft.inverse(estimates, mix.shape[-1])
 
     def fit(self, batches) -> None:
-        """Learn how the features of a component tell its share of voice.
+        """Learn to predict a component's share of voice from its features.
 
         Args:
             batches: of (mix (batch, time), sources (batch, source, time)).
@@ -135,7 +135,7 @@ class ISA(BaseModel):
 
 
 def features(spectra: torch.Tensor, activations: torch.Tensor) -> torch.Tensor:
-    """What tells of a component whether it is of the voice; its level does not matter.
+    """Features of components that predict their share of voice, independent of level.
 
     Args:
         spectra: (frequency, component).

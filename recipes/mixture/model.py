@@ -1,4 +1,4 @@
-"""The mixture as the estimate of both sources: where every improvement starts from."""
+"""The mixture as the estimate of both sources: the reference of every improvement."""
 
 import torch
 from asteroid.models import BaseModel

@@ -17,25 +17,25 @@ class NMF(BaseModel):
     activations over time, at the least ``objective``. The model's share of each source gives
     its mask.
 
-    ``dictionaries: learnt``: the spectra of each source are learnt from frames of its own in the
-    training set; for a mixture they stay as they are, and the activations are found.
-    ``dictionaries: none``: spectra and activations are found for each mixture, from spectra drawn
-    at random when the model is built. A component belongs to the voice the more its activations
-    vary, v being their standard deviation over their mean: by v^4 / (v^4 + ``variation``^4), and
-    to the noise by the rest. Speech comes and goes, most noise is steadier.
+    ``dictionaries: learnt``: the spectra of each source are learnt from its own frames in the
+    training set; for a mixture they stay fixed, and the activations are computed. ``dictionaries:
+    none``: spectra and activations are computed for each mixture, from random spectra drawn when
+    the model is built. The more a component's activations vary, the more of it is voice: v^4 /
+    (v^4 + ``variation``^4), with v their standard deviation over their mean; the rest is noise.
+    Speech comes and goes, most noise is steadier.
 
     Args:
         window: samples.
         hop: samples.
         dictionaries: learnt | none.
-        voice_components, noise_components: spectra per source; without dictionaries their sum
-            is what counts.
+        voice_components, noise_components: spectra per source; without dictionaries only their sum
+            counts.
         sparsity: weight of the activations' sum in the objective, for a mixture; 0 for none.
         iterations: updates for a mixture.
         fit_frames: frames of each source that its spectra are learnt from, at most.
         fit_iterations: updates of the spectra while they are learnt.
         fit_sparsity: that weight, while the spectra are learnt.
-        variation: without dictionaries: of a component that belongs to both in equal shares.
+        variation: without dictionaries: v of a component with equal shares.
         sample_rate: Hz.
 
     Raises:
@@ -93,7 +93,7 @@ class NMF(BaseModel):
         return self.stft.inverse(masks.apply(masks.wiener(*parts), spectrum), mix.shape[-1])
 
     def fit(self, batches) -> None:
-        """Learn the spectra of each source, from frames drawn with equal chances.
+        """Learn the spectra of each source, from frames drawn uniformly.
 
         Args:
             batches: of (mix (batch, time), sources (batch, source, time)).
@@ -111,7 +111,7 @@ class NMF(BaseModel):
         for _, sources in batches:
             magnitudes = self.stft(sources).abs()  # (batch, source, frequency, frame)
             new = magnitudes.permute(1, 2, 0, 3).flatten(2)
-            # those with the largest of all keys: every frame has the same chance to be among them
+            # those with the largest random keys: a uniform draw
             keys, index = torch.cat((keys, torch.rand(new.shape[-1]))).sort(descending=True)
             keys, index = keys[: self.fit_frames], index[: self.fit_frames]
             kept = [torch.cat(pair, 1)[:, index] for pair in zip(kept, new, strict=True)]

@@ -1,4 +1,4 @@
-"""noisereduce through its own package: what it takes away from the mixture is the noise."""
+"""noisereduce through its own package: the noise is what it removes from the mixture."""
 
 import torch
 from asteroid.models import BaseModel

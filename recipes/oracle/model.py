@@ -1,4 +1,4 @@
-"""Ideal masks: computed from the references, a bound to what a mask on this STFT can do."""
+"""Ideal masks: computed from the references, a bound for masks on this STFT."""
 
 import torch
 from asteroid.models import BaseModel

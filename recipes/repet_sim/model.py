@@ -1,4 +1,4 @@
-"""REPET-SIM: what repeats in a recording is its noise, and the voice is what stands out of it."""
+"""REPET-SIM: what repeats in a recording is the noise, what stands out is the voice."""
 
 import torch
 from asteroid.models import BaseModel
@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from local.blocks import masks
 from local.blocks.stft import STFT
 
-BLOCK = 128  # frames for which similar ones are sought at once; bounds memory
+BLOCK = 128  # frames per search for similar ones; bounds memory
 
 
 class REPETSim(BaseModel):
@@ -19,19 +19,19 @@ class REPETSim(BaseModel):
     frame itself, is the magnitude of the repeating background, and its ratio to the frame's is
     the mask of the background.
 
-    Departs from it: similar frames are sought only as far as ``reach``, before and after the
-    frame, so that memory and time grow with the length of the recording and not with its square
-    (the authors' own form for speech looks back only: Rafii and Pardo 2013, "Online REPET-SIM for
-    real-time speech enhancement"); of an even number of frames the median is the lower of the two
-    in the middle; frequencies below 100 Hz are treated like all others.
+    Departs from it: similar frames are sought only within ``reach`` before and after the frame, so
+    memory and time grow with the length of the recording, not with its square (the authors' own
+    form for speech looks back only: Rafii and Pardo 2013, "Online REPET-SIM for real-time speech
+    enhancement"); of an even number of frames the median is the lower of the two in the middle;
+    frequencies below 100 Hz are treated like all others.
 
     Args:
         window: samples.
         hop: samples.
-        similarity: cosine, 0 to 1, that a similar frame has at least.
+        similarity: least cosine of a similar frame, 0 to 1.
         distance: seconds. A frame is taken as similar only where it is the most similar one
             within this distance.
-        count: similar frames at most; the frame itself is one.
+        count: similar frames at most, including the frame itself.
         reach: seconds.
         sample_rate: Hz.
 

@@ -1,4 +1,4 @@
-"""RNNoise through the package pyrnnoise: what it takes away from the mixture is the noise."""
+"""RNNoise through the package pyrnnoise: the noise is what it removes from the mixture."""
 
 import ctypes
 
@@ -10,7 +10,7 @@ from pyrnnoise import rnnoise
 from local.base import audio
 
 FULL_SCALE = 32768.0  # RNNoise's samples are 16-bit integers, held in floats
-DELAY = 960  # samples at 48 kHz (20 ms) that a sound comes out later than it went in
+DELAY = 960  # samples at 48 kHz (20 ms) by which the output is late
 
 
 class RNNoise(BaseModel):
@@ -18,7 +18,7 @@ class RNNoise(BaseModel):
 
     RNNoise works at 48 kHz: the mixture is resampled, and the voice is resampled back. Departs
     from the package's class: samples are floats throughout, not rounded to 16 bits and not
-    clipped. Each example starts with a network that has heard nothing.
+    clipped. Each example starts with a new state.
 
     Args:
         sample_rate: Hz.

@@ -5,12 +5,12 @@ from local.blocks.enhancer import SpectralGain
 
 
 class SpectralSubtraction(SpectralGain):
-    """The noise's power, or magnitude, taken off the mixture's.
+    """The noise's power, or magnitude, subtracted from the mixture's.
 
     Args:
         domain: ``power`` or ``magnitude``, see ``local.blocks.spectral_gains.Subtraction``.
-        over_subtraction: how often the noise is taken off at 0 dB, at least 1.
-        floor: the least that is left, as a part of the noise, from 0 to 1.
+        over_subtraction: factor of the subtracted noise at 0 dB, at least 1.
+        floor: the least result, as a part of the noise, from 0 to 1.
         noise_psd, noise_factor, window, hop, sample_rate: see ``local.blocks.enhancer``.
 
     Raises:

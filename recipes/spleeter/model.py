@@ -1,4 +1,4 @@
-"""A U-Net per source, whose masks share out the mixture."""
+"""A U-Net per source, whose normalised masks divide the mixture."""
 
 import torch
 
@@ -12,8 +12,8 @@ class Spleeter(MagnitudeUNet):
     """The network of the recipe unet, one per source; their masks are normalised across sources.
 
     After Hennequin et al. 2020, "Spleeter: a fast and efficient music source separation tool with
-    pre-trained models". Each network learns its own source, as there: the masks are normalised
-    only when they are applied.
+    pre-trained models". As there, each network learns its own source: masks are normalised only
+    when applied.
 
     Args:
         window: samples.

@@ -22,15 +22,15 @@ class MagnitudeUNet(SpectrogramSeparator):
         fft: samples; None: the window.
         channels: of every level.
         dropout: share dropped in training in the first three levels up.
-        skip: whether levels up see those down.
+        skip: connect levels down to levels up.
         output: ``mask`` by a sigmoid, or ``magnitude`` by a softplus.
-        target: what is learnt: ``magnitude`` of the sources, or the name of an ideal mask.
+        target: of the loss: ``magnitude`` of the sources, or the name of an ideal mask.
         shared: one network with an output per source, or the paper's network per source.
         n_src: sources.
         sample_rate: Hz.
 
     Raises:
-        ValueError: an output or target that there is not, or sizes of the STFT from which a
+        ValueError: an unknown output or target, or sizes of the STFT from which a
             signal could not be recovered.
     """
 

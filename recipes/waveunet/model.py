@@ -13,20 +13,20 @@ SLOPE = 0.2  # of the LeakyReLU below zero: the authors' code
 class WaveUNet(BaseModel):
     """The paper's table 1: convolve and drop every other step, then interpolate and convolve.
 
-    The signal is brought to such a length that every feature map has an odd number of steps
-    (``frames``). Decimation then keeps the first and the last of them, and interpolation only
-    ever works between two steps, never beyond the last one (section 3.2.2).
+    The signal is padded so that every feature map has an odd number of steps (``frames``).
+    Decimation then keeps the first and the last, and interpolation is always between two steps
+    (section 3.2.2).
 
     Args:
         n_src: sources, the last of which is the mixture minus the others if ``difference``.
         levels: times that the resolution is halved.
-        features: the paper's F_c; a level has so many more filters than the one above it.
+        features: the paper's F_c: a level has this many more filters than the one above it.
         kernel_down: steps of the filters on the way down, odd.
         kernel_up: steps of the filters on the way up, odd.
         upsampling: ``linear``: the mean of two neighbours between them; ``learned``: a weighted
             mean, with a weight for every feature (section 3.2.4).
-        context: convolutions without padding: instead of every feature map the mixture alone is
-            continued by zeros, and what borders on them is not output (section 3.2.2).
+        context: convolutions without padding: zeros extend only the mixture, not every feature
+            map, and the output leaves out their surroundings (section 3.2.2).
         difference: whether the last source is the mixture minus the others (section 3.2.1).
         sample_rate: Hz.
 
@@ -79,7 +79,7 @@ class WaveUNet(BaseModel):
         for between, convolution in zip(self.between, self.up, strict=True):
             x = between(x)
             x = _activate(convolution(torch.cat((x, _middle(skips.pop(), x.shape[-1])), 1)))
-        # in the type of the features: under autocast the wider one would take them all along
+        # in the type of the features: under autocast the wider type would win
         x = torch.cat((x, _middle(wave, x.shape[-1]).to(x.dtype)), 1)
         estimates = self.output(x)[..., :time].float().tanh()
         if self.difference:
@@ -88,12 +88,12 @@ class WaveUNet(BaseModel):
         return estimates
 
     def frames(self, time: int) -> int:
-        """Steps at the lowest resolution that it takes for ``time`` samples of output."""
+        """Steps at the lowest resolution for ``time`` samples of output."""
         last = self.kernels[1] if self.context else 1
         return last + max(0, -(-(time - last) // 2**self.levels))
 
     def lengths(self, frames: int) -> tuple[int, int]:
-        """Samples of input and of output for so many steps at the lowest resolution."""
+        """Samples of input and of output for ``frames`` steps at the lowest resolution."""
         down, up = self.kernels if self.context else (1, 1)
         length, output = frames + down - 1, frames
         for _ in range(self.levels):
@@ -113,8 +113,8 @@ class Between(nn.Module):
 
     Args:
         channels: features.
-        learned: whether each feature has a weight of its own, the sigmoid of a parameter, which
-            is one half at first (section 3.2.4); otherwise all stay one half.
+        learned: whether each feature has its own weight, the sigmoid of a parameter, at first one
+            half (section 3.2.4); otherwise all stay one half.
     """
 
     def __init__(self, channels: int, learned: bool):

@@ -10,17 +10,17 @@ from torch.nn import functional as F
 from local.training.losses import SourceLoss
 
 SLOPE = 0.2  # of the LeakyReLU below zero, as in Wave-U-Net
-QUIET = 1e-8  # peak, -160 dB of full scale; what is under it is not made any louder
+QUIET = 1e-8  # peak, -160 dB of full scale; quieter signals are not amplified
 
 
 class StridedWaveUNet(BaseModel):
     """Strided convolutions down, transposed ones up, one for each level; two waveforms out.
 
-    The blocks' numbers of features rise geometrically. What came into a block on the way down is
-    appended to what comes out of its counterpart on the way up; a convolution of one step over
-    the last features and the mixture gives the waveforms, as in Wave-U-Net (Stoller, Ewert and
-    Dixon 2018). Each mixture is brought to a peak of 1 first and its estimates back to its level,
-    so the level of a recording makes no difference and silence remains silence.
+    The blocks' numbers of features grow geometrically. The input of a block on the way down is
+    appended to the output of its counterpart on the way up. As in Wave-U-Net, a convolution of one
+    step over the last features and the mixture gives the waveforms (Stoller, Ewert and Dixon
+    2018). Each mixture is scaled to a peak of 1 and its estimates back, so the level of a
+    recording does not matter and silence stays silence.
 
     Args:
         n_src: sources.
@@ -102,7 +102,7 @@ class StridedWaveUNet(BaseModel):
         latent = x
         for convolution in self.up:
             x = F.leaky_relu(convolution(x), SLOPE, inplace=True)
-            # in the type of the features: under autocast the mixture's would take them all along
+            # in the type of the features: under autocast the mixture's wider type would win
             x = torch.cat((x, skips.pop().to(x.dtype)), 1)
         return self.output(x)[..., :time].float(), latent
 
@@ -112,6 +112,6 @@ class StridedWaveUNet(BaseModel):
 
 
 def geometric(first: int, last: int, count: int) -> list[int]:
-    """So many whole numbers from first to last, each as many times the one before as can be."""
+    """``count`` whole numbers from first to last, in a geometric series as nearly as possible."""
     ratio = (last / first) ** (1 / max(1, count - 1))
     return [round(first * ratio**i) for i in range(count)]

@@ -1,4 +1,4 @@
-"""Wiener filter and log-MMSE: gains by the a-priori SNR, which the frame before tells."""
+"""Wiener filter and log-MMSE: gains from the a-priori SNR, which uses the previous frame."""
 
 from local.blocks import spectral_gains
 from local.blocks.enhancer import SpectralGain
