@@ -1,14 +1,19 @@
-"""Results in the READMEs: every number there is a row of a committed results.csv.
+"""Results in the READMEs: every number there is a row of a committed CSV.
 
     python -m local.results add EXPERIMENT_FOLDER [--table NAME]
     python -m local.results write
 
 ``add`` copies what the tables show of an experiment, with where it comes from, into
 ``recipes/<recipe>/results.csv``. ``write`` rewrites what stands between the lines
-``<!-- results:NAME -->`` and ``<!-- /results -->`` of README.md, recipes/README.md, the README of
-each recipe and the cards of the weights that ship (``recipes/<recipe>/pretrained/*.md``). NAME is
-a table of recipes/tables.yml, ``table/recipe`` for the lines of one recipe in it, a recipe for all
-tables that it is in and its scores by SNR, or ``recipes`` for the list of recipes.
+``<!-- results:NAME -->`` and ``<!-- /results -->`` of README.md, recipes/README.md,
+recipes/RESULTS.md, the README of each recipe and the cards of the weights that ship
+(``recipes/<recipe>/pretrained/*.md``), and draws recipes/cost.svg. NAME is
+
+- a table of recipes/tables.yml: all its experiments;
+- ``short``: the experiments that tables.yml lists under ``short``;
+- a recipe: its experiments, also by SNR, and how they were made;
+- ``speed``: recipes/speed.csv, which tests/benchmarks/realtime_factor.py writes;
+- ``recipes``: the list of recipes.
 """
 
 from pathlib import Path
@@ -35,13 +40,15 @@ def main() -> None:
         published.write_csv(path, published.replace_rows(published.read_csv(path), rows))
         print(f"{path.relative_to(published.ROOT)}: {len(rows)} rows of {rows[0]['experiment']}")
         return
-    from local.reporting import readmes
+    from local.reporting import cost_figure, readmes
 
     for path, text in readmes.texts().items():
         if path.read_text(encoding="utf-8") != text:
             with disk.replace(path) as temporary:
                 temporary.write_text(text, encoding="utf-8", newline="\n")
             print(f"{path.relative_to(published.ROOT)}: written")
+    if cost_figure.write():
+        print(f"{published.FIGURE}: written")
 
 
 if __name__ == "__main__":

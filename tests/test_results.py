@@ -12,10 +12,24 @@ import yaml
 from local import ROOT, results
 from local.base import config
 from local.base.errors import UserError
-from local.reporting import published, readmes, statistics
+from local.reporting import cost_figure, published, readmes, speeds, statistics
 
 COMMAND = ["python", "-m", "local.train", "--model", "bee", "--tag=x", "--model.fb-name", "stft"]
 README = "# Title\n\n<!-- results:{} -->\nold\n<!-- /results -->\n\nThe end.\n"
+TABLES = {
+    "quality": {"title": "Quality", "note": "Minutes.", "under_trained": True},
+    "speed_of_learning": {"title": "Speed of learning", "note": "Five."},
+}
+
+
+def cells_of(text):
+    """The cells of the lines of a table in Markdown."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line[1:-1].split("|")] for line in lines]
+
+
+def write_yaml(path, content):
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
 def test_the_committed_readmes_say_what_the_committed_results_say():
@@ -41,10 +55,8 @@ def tree(tmp_path, monkeypatch):
         folder.mkdir(parents=True)
         (folder / "conf.yml").write_text(f"# {recipe}: an insect\n", encoding="utf-8")
         (folder / "README.md").write_text(README.format(recipe), encoding="utf-8")
-    about = {"quality": {"title": "Quality", "note": "Under-trained."},
-             "speed": {"title": "Speed", "note": "Five minutes."}}  # fmt: skip
-    (tmp_path / "recipes" / "tables.yml").write_text(yaml.safe_dump(about), encoding="utf-8")
-    (tmp_path / "recipes" / "README.md").write_text(README.format("quality"), encoding="utf-8")
+    write_yaml(tmp_path / "recipes" / "tables.yml", TABLES)
+    (tmp_path / "recipes" / "RESULTS.md").write_text(README.format("quality"), encoding="utf-8")
     (tmp_path / "README.md").write_text(README.format("recipes"), encoding="utf-8")
     monkeypatch.setattr(published, "ROOT", tmp_path)
     monkeypatch.setattr(config, "ROOT", tmp_path)
@@ -125,7 +137,7 @@ def test_adding_again_replaces_and_gives_the_same_bytes(tree, monkeypatch):
     run(monkeypatch, "add", "exp/garden/ant-small")
     make_experiment(tree, tag="y")
     run(monkeypatch, "add", "exp/garden/ant-small_y")
-    run(monkeypatch, "add", "exp/garden/ant-small_y", "--table", "speed")
+    run(monkeypatch, "add", "exp/garden/ant-small_y", "--table", "speed_of_learning")
     before = path.read_bytes()
     run(monkeypatch, "add", "exp/garden/ant-small")
     assert path.read_bytes() == before
@@ -145,72 +157,171 @@ def test_write_fills_every_readme_and_nothing_else(tree, monkeypatch, capsys):
         run(monkeypatch, "add", make_experiment(tree, tag=tag, gain=gain))
     run(monkeypatch, "add", make_experiment(tree, "bee"))
     run(monkeypatch, "write")
-    text = (tree / "recipes" / "README.md").read_text(encoding="utf-8")
-    assert text.startswith("# Title\n\n<!-- results:quality -->\n")
+    text = (tree / "recipes" / "RESULTS.md").read_text(encoding="utf-8")
+    assert text.startswith("# Title\n\n<!-- results:quality -->\n\n## Quality: networks under-tr")
     assert text.endswith("<!-- /results -->\n\nThe end.\n")
-    assert "**Quality.** Under-trained." in text
+    assert "Minutes." in text
     assert "garden (0123456789ab), 12 mixtures in 3 groups" in text
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert cells[0][:7] == ["", "voice SI-SDR at -5 dB", "voice SI-SDR at 0 dB",
-                            "voice SI-SDR at 5 dB", "voice SI-SDR at 10 dB",
-                            "voice SI-SDR, mean", "voice improvement"]  # fmt: skip
+    cells = cells_of(text)
+    assert cells[0] == ["", "-5 dB", "0 dB", "5 dB", "10 dB", "mean", "improvement", "noise SI-SDR",
+                        "voice SDR", "STOI"]  # fmt: skip
     assert [row[0] for row in cells[2:]] == [
-        "mixture, as it is", "[ant-small_high](ant/)",
-        "[bee-small](bee/), a bound: given the references", "[ant-small_low](ant/)",
+        "mixture, as it is", "[ant-small_high](ant/) ([CSV](ant/results.csv))",
+        "[bee-small](bee/) ([CSV](bee/results.csv)), a bound: given the references",
+        "[ant-small_low](ant/) ([CSV](ant/results.csv))",
     ]  # fmt: skip
-    assert cells[0][-3:] == ["trained, minutes", "audio seen, hours", "parameters"]
-    assert cells[2][-3:] == ["", "", ""]
-    assert cells[3][-3:] == ["40", "15.1", "1,234,567"]
-    assert "- <sub>" not in text
     assert cells[2][1:7] == ["-5.0", "0.0", "5.0", "10.0", "2.5 [2.5, 2.5]", ""]
     assert cells[3][1:7] == ["2.5", "7.5", "12.5", "17.5", "10.0 [10.0, 10.0]",
                             "7.5 [7.5, 7.5]"]  # fmt: skip
-    assert cells[5][cells[0].index("STOI")] == "0.863"
+    assert cells[5][cells[0].index("STOI")] == "0.86"
     # the estimates of the noise: 2 dB above -2.5
     assert cells[5][cells[0].index("noise SI-SDR")] == "-0.5"
-    own = (tree / "recipes" / "ant" / "README.md").read_text(encoding="utf-8")
-    small = next(line for line in own.splitlines() if line.startswith("- <sub>ant-small_high"))
-    for fact in ("preset small, seed 3", "`model.fb_name=stft`", "trained 2,400 s on cpu with 2",
-                 "54,321 s of audio seen", "1,234,567 parameters", "2.50 G multiply",
-                 "commit abcdef012345", "scored at fedcba543210", "test set 0123456789ab",
-                 "engine fast", "sdr_v4 of the voice: 1 failed",
-                 "`python -m local.train --model bee --tag=x --model.fb-name stft`"):  # fmt: skip
-        assert fact in small
-    assert "_mix of the" not in small
-    assert "ant-small_low" in own
-    assert "bee-small" not in own
-    assert "ant-small_low by SNR" in own
-    assert "by SNR" not in text
-    details = [
-        line for line in own.partition("ant-small_low by SNR")[2].splitlines() if "|" in line
-    ]
-    assert [cell.strip() for cell in details[0].strip("|").split("|")] == [
-        "", "voice SI-SDR", "SDR", "STOI", "noise SI-SDR", "SDR",
-    ]  # fmt: skip
-    assert [cell.strip() for cell in details[2].strip("|").split("|")] == [
-        "-5 dB", "-3.0 [-3.0, -3.0]", "-3.0", "0.863", "7.0 [7.0, 7.0]", "7.0",
-    ]  # fmt: skip
-    assert details[-1].startswith("| mean |")
     listed = (tree / "README.md").read_text(encoding="utf-8")
     assert "- [bee](recipes/bee/): bee: an insect\n" in listed
+    own = (tree / "recipes" / "ant" / "README.md").read_text(encoding="utf-8")
     assert "old" not in text + own + listed
     assert capsys.readouterr().out.count("written") == 4
     run(monkeypatch, "write")
     assert capsys.readouterr().out == ""
 
 
+def test_the_page_of_a_recipe_has_its_own_lines_and_how_they_were_made(tree, monkeypatch):
+    for tag, gain in (("low", 2.0), ("high", 7.5)):
+        run(monkeypatch, "add", make_experiment(tree, tag=tag, gain=gain))
+    run(monkeypatch, "add", "exp/garden/ant-small_low", "--table", "speed_of_learning")
+    run(monkeypatch, "add", make_experiment(tree, "bee"))
+    own = readmes.texts()[tree / "recipes" / "ant" / "README.md"]
+    assert "Minutes." not in own
+    assert "bee-small" not in own
+    assert own.count("<details>") == own.count("</details>") == 1
+    made = own[own.index("<details>") : own.index("</details>")].splitlines()
+    assert [line.partition(":")[0] for line in made if line.startswith("-")] == [
+        "- ant-small_high", "- ant-small_low",
+    ]  # fmt: skip
+    [high] = [line for line in made if line.startswith("- ant-small_high")]
+    for fact in ("preset small, seed 3", "`model.fb_name=stft`", "trained 2,400 s on cpu with 2",
+                 "54,321 s of audio seen", "1,234,567 parameters", "2.50 G multiply",
+                 "commit abcdef012345", "scored at fedcba543210", "test set 0123456789ab",
+                 "engine fast", "sdr_v4 of the voice: 1 failed",
+                 "`python -m local.train --model bee --tag=x --model.fb-name stft`"):  # fmt: skip
+        assert fact in high
+    assert "_mix of the" not in own
+    assert "](../RESULTS.md)" in own
+    assert "](results.csv)" in own
+    title = "ant-small_low by SNR, after 40 minutes of training (under-trained)"
+    assert own.count(title) == 1
+    details = cells_of(own.partition(title)[2])
+    assert details[0] == ["", "voice SI-SDR", "SDR", "STOI", "noise SI-SDR", "SDR"]
+    assert details[2] == ["-5 dB", "-3.0 [-3.0, -3.0]", "-3.0", "0.86", "7.0 [7.0, 7.0]", "7.0"]
+    assert details[-1][0] == "mean"
+
+
+def test_effort_is_shown_where_it_says_something(tree, monkeypatch):
+    run(monkeypatch, "add", make_experiment(tree, tag="low", parameters=7))
+    run(monkeypatch, "add", make_experiment(tree, tag="high", gain=7.0))
+    header, _, mixture, high, low = cells_of(readmes.texts()[tree / "recipes" / "RESULTS.md"])
+    assert header[-1] == "parameters"  # minutes and hours are the same in all
+    assert (mixture[-1], high[-1], low[-1]) == ("", "1,234,567", "7")
+    untrained = dict.fromkeys(("macs_per_second", "training_seconds", "device", "threads",
+                               "audio_seconds_seen"))  # fmt: skip
+    for tag in ("low", "a", "b"):
+        run(monkeypatch, "add", make_experiment(tree, tag=tag, **untrained))
+    header, *_ = cells_of(readmes.texts()[tree / "recipes" / "RESULTS.md"])
+    assert "parameters" not in header  # most have none
+
+
+def test_the_short_table_has_the_experiments_that_tables_yml_names(tree, monkeypatch):
+    about = TABLES["quality"] | {"short": ["ant-small_high", "bee-small"]}
+    write_yaml(tree / "recipes" / "tables.yml", {"quality": about})
+    (tree / "README.md").write_text(README.format("short"), encoding="utf-8")
+    assert "\n\nNot run yet.\n\n" in readmes.texts()[tree / "README.md"]
+    for tag, gain in (("low", 2.0), ("high", 7.5)):
+        run(monkeypatch, "add", make_experiment(tree, tag=tag, gain=gain))
+    bee = make_experiment(tree, "bee", command=["python"], parameters=7)
+    run(monkeypatch, "add", bee)
+    common = {"seconds": "4", "commit": "c", "command": "x", "preset": "small"}
+    speeds.add([
+        {"recipe": "ant", "parameters": 1234567, "separation": "0.5", "training": ""} | common,
+        {"recipe": "bee", "parameters": 7, "separation": "0.0625", "training": ""} | common,
+    ], tree)  # fmt: skip
+    text = readmes.texts()[tree / "README.md"]
+    assert "12 mixtures in 3 groups; networks under-trained" in text
+    header, _, *lines = cells_of(text)
+    assert header == ["", "voice SI-SDR at -5 dB", "voice SI-SDR at 10 dB", "voice SI-SDR, mean",
+                      "noise SI-SDR", "STOI", "real-time factor", "parameters"]  # fmt: skip
+    assert [line[0] for line in lines] == [
+        "[ant-small_high](recipes/ant/)",
+        "[bee-small](recipes/bee/), a bound: given the references",
+    ]
+    assert lines[1][1:] == ["1.0", "16.0", "8.5 [8.5, 8.5]", "3.5", "0.86", "0.0625", "7"]
+    # another model than the one that was timed: model.fb_name is changed
+    assert lines[0][-2:] == ["", "1,234,567"]
+
+
+def test_the_committed_short_table_fits():
+    readme = readmes.texts()[ROOT / "README.md"]
+    [block] = readme.split("<!-- results:short -->")[1:]
+    header, _, *lines = cells_of(block.partition("\n<!-- /results -->")[0])
+    assert len(header) - 1 <= 8
+    listed = [name for about in published.known_tables().values() for name in about["short"]]
+    assert len(lines) == len(listed) <= 10
+    means = [float(line[3].partition(" ")[0]) for line in lines]
+    assert means == sorted(means, reverse=True)
+
+
+def test_the_table_of_speed(tree):
+    (tree / "README.md").write_text(README.format("speed"), encoding="utf-8")
+    assert "\n\nNot run yet.\n\n" in readmes.texts()[tree / "README.md"]
+    common = {"seconds": "4", "commit": "abc", "command": "python x", "parameters": 7}
+    speeds.add([
+        {"recipe": "bee", "preset": "", "separation": "0.25", "training": "2"} | common,
+        {"recipe": "ant", "preset": "", "separation": "0.125", "training": ""} | common,
+        {"recipe": "bee", "preset": "small", "separation": "0.0625", "training": ""} | common,
+    ], tree)  # fmt: skip
+    text = readmes.texts()[tree / "README.md"]
+    assert cells_of(text)[2:] == [
+        ["[bee-small](recipes/bee/)", "0.0625", ""],
+        ["[ant](recipes/ant/)", "0.1250", ""],
+        ["[bee](recipes/bee/)", "0.2500", "2.0000"],
+    ]
+    assert "`python x`, commit abc" in text
+    path = tree / speeds.FILE
+    path.write_text(path.read_text().replace("separation", "speed"))
+    with pytest.raises(UserError, match=r"tests/benchmarks/realtime_factor\.py writes it"):
+        readmes.texts()
+
+
+def test_the_figure_has_the_best_experiment_of_each_recipe_that_was_timed(tree, monkeypatch):
+    plain = {"command": ["python"], "parameters": 7}
+    for tag, gain in (("low", 2.0), ("high", 7.5)):
+        run(monkeypatch, "add", make_experiment(tree, tag=tag, gain=gain, **plain))
+    run(monkeypatch, "add", make_experiment(tree, "bee", gain=9.0, **plain))
+    common = {"seconds": "4", "commit": "abc", "command": "x", "preset": "small", "parameters": 7}
+    speeds.add([
+        {"recipe": recipe, "separation": "0.25", "training": ""} | common
+        for recipe in ("ant", "bee")
+    ], tree)  # fmt: skip
+    rows = published.read_all(published.known_tables())
+    # bee is given the references
+    assert cost_figure.points(rows, speeds.read(tree)) == ([("ant", 0.25, 10.0, True)], 2.5)
+    run(monkeypatch, "write")
+    drawn = (tree / published.FIGURE).read_bytes()
+    assert drawn.startswith(b"<?xml")
+    run(monkeypatch, "write")
+    assert (tree / published.FIGURE).read_bytes() == drawn
+
+
 def test_a_card_of_weights_is_written_too(tree, monkeypatch):
     card = tree / "recipes" / "ant" / "pretrained" / "summer.md"
     card.parent.mkdir()
-    card.write_text(README.format("quality/ant"), encoding="utf-8")
+    card.write_text(README.format("ant"), encoding="utf-8")
     run(monkeypatch, "add", make_experiment(tree))
     run(monkeypatch, "write")
     assert "| ant-small |" in card.read_text(encoding="utf-8")
 
 
 def test_a_recipe_without_results_says_so(tree):
-    (tree / "recipes" / "ant" / "README.md").write_text(README.format("quality/ant"))
+    (tree / "recipes" / "ant" / "README.md").write_text(README.format("ant"))
     texts = readmes.texts()
     for recipe in ("ant", "bee"):
         assert "\n\nNot run yet.\n\n<!--" in texts[tree / "recipes" / recipe / "README.md"]
@@ -219,7 +330,7 @@ def test_a_recipe_without_results_says_so(tree):
 def test_test_sets_have_tables_of_their_own(tree, monkeypatch):
     run(monkeypatch, "add", make_experiment(tree))
     run(monkeypatch, "add", make_experiment(tree, "bee", test_hash="ba9876543210"))
-    text = readmes.texts()[tree / "recipes" / "README.md"]
+    text = readmes.texts()[tree / "recipes" / "RESULTS.md"]
     assert text.count("| mixture, as it is |") == 2
 
 
@@ -241,22 +352,24 @@ def test_nothing_trained_has_no_training_in_its_small_print(tree, monkeypatch):
         ),
         ("a\n<!-- /results -->\n", "README.md, line 2: <!-- /results --> without"),
         ("<!-- results:qualty -->\n<!-- /results -->\n", "did you mean 'quality'"),
-        ("<!-- results:quality/bea -->\n<!-- /results -->\n", "did you mean 'bee'"),
+        ("<!-- results:bea -->\n<!-- /results -->\n", "did you mean 'bee'"),
     ],
 )
 def test_faults_of_markers(tree, monkeypatch, text, message):
     (tree / "README.md").write_text(text)
-    before = (tree / "recipes" / "README.md").read_bytes()
+    before = (tree / "recipes" / "RESULTS.md").read_bytes()
     with pytest.raises(UserError, match=message):
         run(monkeypatch, "write")
     assert (tree / "README.md").read_text() == text
-    assert (tree / "recipes" / "README.md").read_bytes() == before
+    assert (tree / "recipes" / "RESULTS.md").read_bytes() == before
 
 
 def test_faults_of_adding(tree, monkeypatch):
     folder = make_experiment(tree)
-    with pytest.raises(UserError, match="unknown table 'sped'; did you mean 'speed'"):
-        run(monkeypatch, "add", folder, "--table", "sped")
+    with pytest.raises(
+        UserError, match="unknown table 'speed_of_lerning'; did you mean 'speed_of_learning'"
+    ):
+        run(monkeypatch, "add", folder, "--table", "speed_of_lerning")
     with pytest.raises(UserError, match=r"no provenance\.yml"):
         run(monkeypatch, "add", folder.parent)
     scores = folder / "scores" / "0123456789ab" / "by_snr.csv"
@@ -281,6 +394,12 @@ def test_tables_need_a_note_and_a_name_of_their_own(tree):
     path.write_text("quality: {title: Quality}\n")
     with pytest.raises(UserError, match="expected title and note"):
         readmes.texts()
+    path.write_text("short: {title: Quality, note: None}\n")
+    with pytest.raises(UserError, match="rename it"):
+        readmes.texts()
+    path.write_text("quality: {title: Quality, note: None, statistics: mean}\n")
+    with pytest.raises(UserError, match="expected title and note, and at most under_trained"):
+        readmes.texts()
     path.write_text("ant: {title: Quality, note: None}\n")
     with pytest.raises(UserError, match="rename it"):
         readmes.texts()
@@ -297,14 +416,13 @@ def test_a_table_of_medians(tree, monkeypatch):
     [row] = [
         r for r in rows if (r["source"], r["metric"], r["snr_db"]) == ("voice", "si_sdr", "all")
     ]
-    text = readmes.texts()[tree / "recipes" / "README.md"]
-    assert "voice SI-SDR, median" in text
-    assert "Medians over the test mixtures" in text
+    text = readmes.texts()[tree / "recipes" / "RESULTS.md"]
+    assert "| 10 dB | median |" in text
     assert f"| {float(row['median']):.1f} ({float(row['mad']):.1f}) |" in text
 
 
 def test_rows_of_a_table_that_is_gone(tree, monkeypatch):
-    run(monkeypatch, "add", make_experiment(tree), "--table", "speed")
+    run(monkeypatch, "add", make_experiment(tree), "--table", "speed_of_learning")
     (tree / "recipes" / "tables.yml").write_text("quality: {title: Quality, note: None}\n")
-    with pytest.raises(UserError, match="'speed', which is not in"):
+    with pytest.raises(UserError, match="'speed_of_learning', which is not in"):
         readmes.texts()

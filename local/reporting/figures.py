@@ -62,7 +62,7 @@ def improvement(table: pandas.DataFrame, metric: str) -> Figure:
         metric: such as ``si_sdr``.
     """
     with matplotlib.rc_context(SETTINGS):
-        figure, axes = _figure(6.0, 3.6)
+        figure, axes = blank(6.0, 3.6)
         names = level_names(table)
         places = _places(table)
         axes.axhline(0, color="#555555", linewidth=0.8)
@@ -95,7 +95,7 @@ def study(table: pandas.DataFrame, keys: str) -> Figure:
         keys: what the settings are of.
     """
     with matplotlib.rc_context(SETTINGS):
-        figure, axes = _figure(6.0, 3.6)
+        figure, axes = blank(6.0, 3.6)
         names = list(dict.fromkeys(table["setting"]))
         for k, source in enumerate(SOURCES):
             rows = table[table["source"] == source]
@@ -117,7 +117,7 @@ def distribution(scores: pandas.DataFrame, metric: str) -> Figure:
     """Improvement of single examples at every SNR: quartiles, range without outliers, points."""
     labels, names = levels(scores["snr_db"])
     with matplotlib.rc_context(SETTINGS):
-        figure, axes = _figure(6.0, 3.6)
+        figure, axes = blank(6.0, 3.6)
         axes.axhline(0, color="#555555", linewidth=0.8)
         handles = []
         sources = _scored(scores, metric)
@@ -158,7 +158,7 @@ def output_against_input(scores: pandas.DataFrame, metric: str) -> Figure:
     """Score of each estimate against that of its mixture; on the diagonal nothing has changed."""
     with matplotlib.rc_context(SETTINGS):
         sources = _scored(scores, metric)
-        figure, axes = _figure(6.4, 3.4, columns=len(sources))
+        figure, axes = blank(6.4, 3.4, columns=len(sources))
         for panel, source in zip(np.atleast_1d(axes), sources, strict=True):
             part = scores[scores["source"] == source]
             x, y = (part[name].to_numpy(float) for name in (metric + MIXTURE, metric))
@@ -294,8 +294,8 @@ def _palette() -> Image.Image:
     return palette
 
 
-def _figure(width: float, height: float, columns: int = 1):
-    """A figure of so many inches and its axes."""
+def blank(width: float, height: float, columns: int = 1):
+    """A figure of so many inches and its axes; several in a row, if there are columns."""
     figure = Figure(figsize=(width, height), dpi=DOTS, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, columns, squeeze=False)[0]

@@ -5,7 +5,6 @@ import io
 import os
 import shlex
 from pathlib import Path
-from typing import NamedTuple
 
 from local import ROOT
 from local.base import config, disk, experiment
@@ -14,6 +13,7 @@ from local.reporting.statistics import ALL
 from local.scoring.score_table import MIXTURE
 
 FILE = "results.csv"
+FIGURE = "recipes/cost.svg"
 
 
 STATISTICS = ("n", "n_groups", "n_failed", "mean", "std", "median", "mad", "ci_low", "ci_high")
@@ -36,6 +36,9 @@ COLUMNS = (*KEY, *SCORE, *STATISTICS, *ORIGIN)
 
 
 LIST = "recipes"  # between markers in a README: the list of recipes
+SHORT = "short"  # the table of README.md
+SPEED = "speed"  # what is in recipes/speed.csv
+RESERVED = (LIST, SHORT, SPEED)
 
 
 DEFAULT_TABLE = "quality"
@@ -44,71 +47,57 @@ DEFAULT_TABLE = "quality"
 CENTRES = ("mean", "median")  # what a table may show
 
 
-class Shown(NamedTuple):
-    """A column of the tables: which scores, under which head, and how they are shown.
-
-    ``interval`` adds the 95 % interval to the mean, of a table over all SNR levels only to that
-    over all; ``per_level`` puts a column for each level before it.
-    """
-
-    source: str
-    metric: str
-    head: str
-    decimals: int
-    interval: bool = False
-    per_level: bool = False
-
-
-SHOWN = (
-    Shown("voice", "si_sdr", "voice SI-SDR", 1, interval=True, per_level=True),
-    Shown("voice", "si_sdr_imp", "voice improvement", 1, interval=True),
-    Shown("noise", "si_sdr", "noise SI-SDR", 1),
-    Shown("noise", "si_sdr_imp", "noise improvement", 1, interval=True),
-    Shown("voice", "sdr_v4", "voice SDR v4", 1),
-    Shown("noise", "sdr_v4", "noise SDR v4", 1),
-    Shown("voice", "stoi", "STOI", 3),
-    Shown("voice", "pesq_wb", "WB-PESQ", 2),
-    Shown("voice", "pesq_nb", "NB-PESQ", 2),
-)
-
-
-BY_LEVEL = (
-    Shown("voice", "si_sdr", "voice SI-SDR", 1, interval=True),
-    Shown("voice", "sdr_v4", "SDR", 1),
-    Shown("voice", "sir_v4", "SIR", 1),
-    Shown("voice", "sar_v4", "SAR", 1),
-    Shown("voice", "stoi", "STOI", 3),
-    Shown("voice", "pesq_wb", "WB-PESQ", 2),
-    Shown("voice", "pesq_nb", "NB-PESQ", 2),
-    Shown("noise", "si_sdr", "noise SI-SDR", 1, interval=True),
-    Shown("noise", "sdr_v4", "SDR", 1),
-    Shown("noise", "sir_v4", "SIR", 1),
-    Shown("noise", "sar_v4", "SAR", 1),
-)
-"""Columns of the second table in a recipe's README, with a line for each SNR level."""
+KEPT = (
+    ("voice", "si_sdr"), ("voice", "si_sdr_imp"), ("noise", "si_sdr"), ("noise", "si_sdr_imp"),
+    ("voice", "sdr_v4"), ("noise", "sdr_v4"), ("voice", "stoi"), ("voice", "pesq_wb"),
+    ("voice", "pesq_nb"), ("voice", "sir_v4"), ("voice", "sar_v4"), ("noise", "sir_v4"),
+    ("noise", "sar_v4"),
+)  # fmt: skip
+"""Source and metric of what is copied from an experiment's scores, in the order of the rows."""
 
 
 def known_tables() -> dict[str, dict]:
     """What recipes/tables.yml says: table -> its description.
 
-    That is ``title``, ``note`` (how far it was trained) and ``statistic``, what is shown of the
-    scores: ``mean``, where nothing is said, or ``median``, with the median absolute deviation.
+    That is ``title``; ``note``, how far it was trained; ``under_trained``, whether networks are;
+    ``statistic``, what is shown of the scores: ``mean``, where nothing is said, or ``median``, with
+    the median absolute deviation; and ``short``, the experiments that README.md shows.
 
     Raises:
-        UserError: a table without the first two, another statistic, or the name of a recipe.
+        UserError: a table without the first two, an unknown key, another statistic, or a name
+            that means something else.
     """
     path = ROOT / "recipes" / "tables.yml"
     found = disk.read_yaml(path) or {}
+    defaults = {"under_trained": False, "statistic": "mean", SHORT: []}
     for name, about in found.items():
-        if not isinstance(about, dict) or set(about) - {"statistic"} != {"title", "note"}:
-            raise UserError(f"{path}: table {name!r}: expected title and note, found {about!r}")
-        statistic = about.setdefault("statistic", "mean")
+        if not isinstance(about, dict) or set(about) - set(defaults) != {"title", "note"}:
+            raise UserError(f"{path}: table {name!r}: expected title and note, and at most"
+                            f" {', '.join(defaults)} beside them; found {about!r}")  # fmt: skip
+        about |= {key: value for key, value in defaults.items() if key not in about}
+        statistic = about["statistic"]
         if statistic not in CENTRES:
             raise UserError(f"{path}: table {name!r}: statistic {statistic!r}"
                             f"{nearest(str(statistic), CENTRES)}")  # fmt: skip
-        if name == LIST or name in config.recipes():
+        if name in (*RESERVED, *config.recipes()):
             raise UserError(f"{path}: table {name!r} has the name of something else; rename it")
     return found
+
+
+def read_all(known: dict[str, dict]) -> list[dict[str, str]]:
+    """Rows of all recipes' results.csv.
+
+    Raises:
+        UserError: a row of a table that is not ``known``.
+    """
+    rows = []
+    for recipe in config.recipes():
+        rows += read_csv(ROOT / "recipes" / recipe / FILE)
+    for row in rows:
+        if row["table"] not in known:
+            raise UserError(f"recipes/{row['recipe']}/{FILE}: a row of the table"
+                            f" {row['table']!r}, which is not in recipes/tables.yml")  # fmt: skip
+    return rows
 
 
 def collect(folder: Path, table: str = DEFAULT_TABLE) -> list[dict[str, str]]:
@@ -131,16 +120,15 @@ def collect(folder: Path, table: str = DEFAULT_TABLE) -> list[dict[str, str]]:
                         " provenance.yml in it")  # fmt: skip
     scores = _scores_folder(folder)
     origin = _origin(folder, scores)
-    shown = {(column.source, column.metric) for column in (*SHOWN, *BY_LEVEL)}
     rows = []
     with open(scores / "by_snr.csv", newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            if (row["source"], row["metric"].removesuffix(MIXTURE)) in shown:
+            if (row["source"], row["metric"].removesuffix(MIXTURE)) in KEPT:
                 numbers = {name: row[name] for name in (*SCORE, *STATISTICS)}
                 rows.append({"table": table} | origin | numbers)
     if not rows:
         raise UserError(f"{scores / 'by_snr.csv'}: holds nothing that the tables show"
-                        f" ({', '.join(sorted({metric for _, metric in shown}))})")  # fmt: skip
+                        f" ({', '.join(sorted({metric for _, metric in KEPT}))})")  # fmt: skip
     return rows
 
 
@@ -188,9 +176,8 @@ def replace_rows(old: list[dict], new: list[dict]) -> list[dict]:
 
 
 def _order(row: dict) -> tuple:
-    column = list(dict.fromkeys((c.source, c.metric) for c in (*SHOWN, *BY_LEVEL)))
     place = row["source"], row["metric"].removesuffix(MIXTURE)
-    shown = column.index(place) if place in column else len(column)
+    shown = KEPT.index(place) if place in KEPT else len(KEPT)
     level = float("inf") if row["snr_db"] == ALL else level_order(row["snr_db"])
     return (*(row[name] for name in KEY), shown, row["metric"], level)
 

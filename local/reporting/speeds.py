@@ -1,11 +1,12 @@
-"""What the recipes cost: rows of recipes/speed.csv, and the table of them.
+"""What the recipes cost: rows of recipes/speed.csv, and the tables of them.
 
-The file is that of one run of ``tests/benchmarks/realtime_factor.py``, in which all took turns: its
-numbers may be compared with each other, and with those of no other run or machine.
+The file is what runs of ``tests/benchmarks/realtime_factor.py`` wrote, one after the other. In a
+run all take turns: its numbers may be compared with each other, and with those of no other run.
 """
 
 import csv
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 from local import ROOT
@@ -33,17 +34,17 @@ def read(root: Path = ROOT) -> list[dict[str, str]]:
     with open(path, newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise UserError(f"{path}: expected the columns {', '.join(COLUMNS)}; make it again with"
-                            " tests/benchmarks/realtime_factor.py")  # fmt: skip
+            raise UserError(f"{path}: expected the columns {', '.join(COLUMNS)}; tests/benchmarks/"
+                            "realtime_factor.py writes it")  # fmt: skip
         return list(reader)
 
 
-def write(rows: list[dict], root: Path = ROOT) -> None:
-    """Write rows as recipes/speed.csv, whole or not at all."""
+def add(rows: list[dict], root: Path = ROOT) -> None:
+    """Put the rows of a run behind those of the others, whole or not at all."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows([*read(root), *rows])
     with disk.replace(root / FILE) as temporary:
         temporary.write_text(text.getvalue(), encoding="utf-8", newline="\n")
 
@@ -56,35 +57,40 @@ def of_experiment(origin: dict, rows: list[dict]) -> float | None:
         rows: of speed.csv.
 
     Returns:
-        None where that model was not timed: another preset or size, or changed under ``model``.
+        what the last run of that model says; None where it was not timed: another preset or size,
+        or changed under ``model``.
     """
     if any(change.startswith("model.") for change in origin["changes"].split()):
         return None
     key = tuple(origin[name] for name in ("recipe", "preset", "parameters"))
     found = [row for row in rows if (row["recipe"], row["preset"], row["parameters"]) == key]
-    return float(found[0]["separation"]) if found else None
+    return float(found[-1]["separation"]) if found else None
 
 
-def markdown(rows: list[dict]) -> list[str]:
-    """Lines of Markdown: every recipe with the settings of its conf.yml, the fastest first."""
-    whole = sorted(
-        (row for row in rows if not row["preset"]), key=lambda row: float(row["separation"])
-    )
-    small = {row["recipe"]: row for row in rows if row["preset"] == "small"}
+def markdown(rows: list[dict[str, str]], link: Callable[[str], str]) -> list[str]:
+    """Lines of Markdown: a table of each run, the fastest first.
+
+    Args:
+        rows: of speed.csv.
+        link: recipe -> its folder, as a link.
+    """
     lines = []
-    for row in whole:
-        costs = [row["separation"], row["training"]]
-        costs.append(small.get(row["recipe"], {}).get("separation"))
-        cells = (tables.Number(float(cost), 4) if cost else "" for cost in costs)
-        lines.append(((f"[{row['recipe']}]({row['recipe']}/)",), *((cell,) for cell in cells)))
-    [run] = {(row["commit"], row["command"], row["seconds"]) for row in rows}
-    commit, command, seconds = run
-    caption = f"Seconds of CPU time per second of audio, one thread, {seconds} s at a time"
-    header = ("", "separation", "a step of training", "separation, preset small")
-    table = tables.Table(caption, header, tuple(lines))
-    return [
-        *tables.markdown(table).splitlines(),
-        "",
-        f"Untrained weights, all in turns in one run: `{command}`, commit {commit}"
-        f" ([CSV]({FILE.name})). On an idle machine CPU time is the real-time factor.",
-    ]
+    for run in dict.fromkeys(_run(row) for row in rows):
+        of_run = sorted(
+            (row for row in rows if _run(row) == run), key=lambda row: float(row["separation"])
+        )
+        kinds = [kind for kind in ("separation", "training") if any(row[kind] for row in of_run)]
+        body = []
+        for row in of_run:
+            name = row["recipe"] + (f"-{row['preset']}" if row["preset"] else "")
+            cells = [(tables.Number(float(row[k]), 4) if row[k] else "",) for k in kinds]
+            body.append(((f"[{name}]({link(row['recipe'])})",), *cells))
+        commit, command, seconds = run
+        caption = f"Seconds of CPU time per second of audio, one thread, {seconds} s at a time"
+        lines += ["", *tables.markdown(tables.Table(caption, ("", *kinds), body)).splitlines(), ""]
+        lines.append(f"Untrained weights, all in turns: `{command}`, commit {commit}.")
+    return lines[1:]
+
+
+def _run(row: dict[str, str]) -> tuple[str, ...]:
+    return row["commit"], row["command"], row["seconds"]

@@ -11,7 +11,7 @@ does, and, if it has weights and no preset, does one step of training on 2 mixtu
 gradient, clipping, optimiser). Printed are seconds of CPU time per second of audio, the median over
 the rounds: on an idle machine that is the real-time factor, on a busy one it leaves out what others
 do. What comes first, compiling and planning, is not counted. All are kept in memory, some 12 GB.
-``--write`` makes recipes/speed.csv of the first length; ``python -m local.results write`` makes its
+``--write`` adds the first length to recipes/speed.csv; ``python -m local.results write`` makes its
 table and the figure.
 """
 
@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="RECIPE or RECIPE-PRESET; default: all")
     parser.add_argument("--seconds", nargs="+", type=float, default=[4, 10, 30], help="of audio")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--write", action="store_true", help="write recipes/speed.csv")
+    parser.add_argument("--write", action="store_true", help="add to recipes/speed.csv")
     args = parser.parse_args()
     torch.set_num_threads(1)
     names = args.names or [f"{recipe}{end}" for recipe in config.recipes() for end in ("", SMALL)]
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def write(factors: dict, seconds: float, parameters: dict[str, int]) -> None:
-    """Write recipes/speed.csv."""
+    """Put this run into recipes/speed.csv."""
     commit = experiment.provenance()["commit"]
     command = shlex.join(["python", "tests/benchmarks/realtime_factor.py", *sys.argv[1:]])
     rows = []
@@ -99,7 +99,7 @@ def write(factors: dict, seconds: float, parameters: dict[str, int]) -> None:
             "training": "" if training is None else f"{training:.6f}",
             "commit": commit, "command": command,
         })  # fmt: skip
-    speeds.write(rows)
+    speeds.add(rows)
 
 
 def prepared(recipe: str, preset: str | None) -> separators.Separator:
