@@ -1,11 +1,10 @@
-"""Stage 0: look at a tree of triplets and write its manifests.
+"""Stage 0: check a tree of triplets and write its manifests.
 
 ``data/<name>/`` gets train.csv, valid.csv and test.csv (see ``local.corpus.manifest``),
-rejected.csv (what was left out, and why) and root.yml. ``local.corpus.triplets`` says what a tree
-looks like and what can be wrong with it. ``groups.csv`` in a split's folder (folder, group) says
-which folders are not independent; otherwise each folder is a group. Where there is no valid split,
-a tenth of the groups of train becomes it, chosen by a hash of the group's name: folders that are
-added later move no other.
+rejected.csv (what was left out, and why) and root.yml. ``local.corpus.triplets`` describes a tree
+and its possible faults. ``groups.csv`` in a split's folder (folder, group) says which folders are
+not independent; otherwise each folder is a group. Without a valid split, a tenth of the groups of
+train becomes it, chosen by a hash of the group's name: folders added later move no other.
 """
 
 import collections
@@ -34,7 +33,7 @@ FOLDERS_PER_WORKER = 100  # starting a process takes as long as looking at some 
 
 
 def main() -> None:
-    """Look at every folder, print what was found, write the manifests."""
+    """Check every folder, print the result, write the manifests."""
     parser = Parser(prog="prepare", description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="the tree")
     parser.add_argument("--name", help="name of the data set; default: that of the tree")
@@ -71,7 +70,7 @@ def main() -> None:
 
 
 def check_place(root: Path, out: Path) -> None:
-    """Is there a tree, and may its manifests be written to this folder?
+    """Check the tree and the folder for its manifests.
 
     Raises:
         UserError: no tree; the folder lies in the tree, or holds the manifests of another one.
@@ -115,7 +114,7 @@ def list_folders(root: Path) -> list[str]:
 
 
 def look_at(root: Path, channel: int | None) -> dict[str, Look]:
-    """Everything in the splits of a tree, looked at by as many processes as are worth starting.
+    """Check everything in the splits of a tree, with as many processes as are useful.
 
     Raises:
         UserError: a split cannot be listed.
@@ -254,7 +253,7 @@ def _describe(rows: list[Row]) -> str:
 def check_enough(
     looks: dict[str, Look], splits: dict[str, list], max_rejected: float, out: Path
 ) -> None:
-    """Is enough left to work with?
+    """Check that enough is left.
 
     Raises:
         UserError: nothing in a split, or more rejected than ``max_rejected`` percent.
@@ -288,7 +287,7 @@ def write_rejected(path: Path, rejections: Iterable[Rejection]) -> None:
 
 
 def write_manifests(out: Path, splits: dict[str, list], tree: dict) -> None:
-    """The manifests and root.yml: all of them are written before the first takes its place."""
+    """The manifests and root.yml: all are written before the first takes its place."""
     with contextlib.ExitStack() as stack:
         write_yaml(stack.enter_context(replace(out / ROOT_FILE)), tree)
         for split, examples in splits.items():

@@ -2,10 +2,10 @@
 
     python -m local.queue NAME... --name DATA [--preset small] [--tag WORD] [--optim.lr 3e-4 ...]
 
-Each recipe is trained by stage 1 for the ``trainer.max_time`` of its preset and then, once all
-are trained, scored by stage 2. The same command again continues where it was interrupted; what is
-finished is left as it is. A recipe that fails does not hold up the others: it is a line at the
-end, and the exit code is 1. What the stages say goes to ``queue.log`` in the experiment's folder.
+Stage 1 trains each recipe for the ``trainer.max_time`` of its preset; then stage 2 scores all. The
+same command continues an interrupted run and repeats nothing. A recipe that fails does not stop
+the others: it gives a line at the end, and the exit code is 1. The stages' output goes to
+``queue.log`` in the experiment's folder.
 """
 
 import sys
@@ -16,7 +16,7 @@ from local.base.errors import Parser, UserError, guard
 
 
 def main() -> None:
-    """Run the stages as the command line says; one line for each that ends."""
+    """Run the stages of the command line; print one line for each that ends."""
     parser = Parser(prog="python -m local.queue", description=__doc__.split("\n")[0])
     parser.add_argument("models", nargs="+", metavar="NAME", help="a folder below recipes/")
     parser.add_argument("--name", required=True, help="name of the data set, a folder below data/")
@@ -25,7 +25,7 @@ def main() -> None:
     own, overrides = config.split_dotted(sys.argv[1:])
     args = parser.parse_args(own)
     models = list(dict.fromkeys(args.models))
-    for model in models:  # a fault in the last one is better known before the first is trained
+    for model in models:  # check the last one before the first is trained
         config.read(model, args.preset, overrides)
         experiment.experiment_name(model, args.preset, args.tag)
     if not (experiment.data_dir(args.name) / "train.csv").is_file():
@@ -47,7 +47,7 @@ def run(models: list[str], args, settings: list[str]) -> dict[str, str]:
         settings: further arguments of stage 1.
 
     Returns:
-        recipe -> the last line of what a stage of it said when it failed.
+        recipe -> the last line of output of its failed stage.
     """
     failed = {}
     for stage, extra in (("train", settings), ("evaluate", [])):
@@ -67,7 +67,7 @@ def run(models: list[str], args, settings: list[str]) -> dict[str, str]:
 
 
 def describe(stage: str, folder: Path) -> str:
-    """What a stage has left in an experiment's folder, in a few words."""
+    """The result of a stage in an experiment's folder, in a few words."""
     if stage == "evaluate":
         return "scored"
     facts = disk.read_yaml(folder / "provenance.yml", experiment.FACTS)

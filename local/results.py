@@ -3,11 +3,11 @@
     python -m local.results add EXPERIMENT_FOLDER [--table NAME]
     python -m local.results write
 
-``add`` copies what the tables show of an experiment, with where it comes from, into
-``recipes/<recipe>/results.csv``. ``write`` rewrites what stands between the lines
-``<!-- results:NAME -->`` and ``<!-- /results -->`` of README.md, recipes/README.md,
-recipes/RESULTS.md, the README of each recipe and the cards of the weights that ship
-(``recipes/<recipe>/pretrained/*.md``), and draws recipes/cost.svg. NAME is
+``add`` copies an experiment's numbers for the tables, with their origin, into
+``recipes/<recipe>/results.csv``. ``write`` rewrites the text between the lines ``<!-- results:NAME
+-->`` and ``<!-- /results -->`` of README.md, recipes/README.md, recipes/RESULTS.md, the README of
+each recipe and the cards of the weights that ship (``recipes/<recipe>/pretrained/*.md``), and
+draws recipes/cost.svg. NAME is
 
 - a table of recipes/tables.yml: all its experiments;
 - ``short``: the experiments that tables.yml lists under ``short``;

@@ -3,10 +3,10 @@
     python -m local.ship exp/DATA/EXPERIMENT --as NAME [--model.KEY VALUE ...]
 
 writes ``recipes/<recipe>/pretrained/NAME.pth``: the experiment's ``best_model.pth`` with its
-weights as float16, which takes half the room. Networks compute in float32 all the same. The
-difference that the rounding makes is measured and printed; where it is more than rounding should
-make, nothing is written. ``--model.KEY`` changes an argument of the network that its weights do
-not depend on, such as how many estimates it averages.
+weights as float16, in half the space. Networks still compute in float32. The effect of the
+rounding is measured and printed; if it is too large, nothing is written. ``--model.KEY`` changes
+an argument of the network that its weights do not depend on, such as how many estimates it
+averages.
 """
 
 import sys
@@ -43,7 +43,7 @@ def ship(source: Path, name: str, overrides: dict | None = None) -> tuple[Path, 
         overrides: ``model.<key>`` -> value, arguments of the network that are to be others.
 
     Returns:
-        the file, and the energy in dB of what the rounding changes, over that of the estimates.
+        the file, and the energy of the rounding's effect over that of the estimates, in dB.
 
     Raises:
         UserError: no checkpoint, or one whose estimates do not survive float16; an argument that

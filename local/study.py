@@ -1,12 +1,12 @@
-"""Train a recipe with several settings of some keys and show SI-SDR against them.
+"""Train a recipe with several settings of some keys and show SI-SDR for each.
 
     python -m local.study --model NAME --preset small --name DATA \\
         --vary model.window,model.hop 512,128 1024,256 [--trainer.max_time 00:00:04:00 ...]
 
-After ``--vary`` stand the keys, with commas between, then the settings, each a value for every
-key in their order. Each setting is an experiment of its own, with a tag that says it. The same
-command again continues an interrupted study; what is trained and scored is not done again.
-What the stages say goes to ``queue.log`` in the experiment's folder.
+After ``--vary`` come the keys, separated by commas, then the settings, each with a value for every
+key in order. Each setting is an experiment with its own tag. The same command continues an
+interrupted study and repeats nothing. The stages' output goes to ``queue.log`` in the experiment's
+folder.
 """
 
 import sys
@@ -33,7 +33,7 @@ class Experiment(NamedTuple):
 
     Attributes:
         folder: where it is kept.
-        names: what the stages call it by, as words of a command line.
+        names: the options that name it for the stages, as words of a command line.
         settings: dotted key of conf.yml -> value, as on a command line.
     """
 
@@ -43,7 +43,7 @@ class Experiment(NamedTuple):
 
 
 def main() -> None:
-    """Carry out the study that the command line asks for; write its table and its figure."""
+    """Carry out the study of the command line; write its table and its figure."""
     parser = Parser(prog="python -m local.study", description=__doc__.split("\n")[0])
     experiment.add_arguments(parser)
     parser.add_argument(
@@ -81,7 +81,7 @@ def main() -> None:
 
 
 def read_settings(words: list[str]) -> tuple[list[str], list[list[str]]]:
-    """The keys and the settings that stand after ``--vary``.
+    """The keys and the settings after ``--vary``.
 
     Raises:
         UserError: no settings, an empty value, too few or too many, or twice the same.

@@ -1,11 +1,11 @@
-"""Try settings on the valid split: every combination, scored, the best first.
+"""Score every combination of settings on the valid split, the best first.
 
     python -m local.tune --model NAME --name DATA [--files N] --model.a 1,2 --model.b x,y
 
-A key of conf.yml takes several values with commas between (so a list is no value), and every
-combination is tried. It is for recipes that have nothing to train by gradients; what they learn
-otherwise (``fit``) is learnt anew for each combination, from train. Nothing is written, and the
-test split is never read.
+A key of conf.yml takes several values separated by commas (so a list is no value), and every
+combination is tried. It is for recipes without training by gradients; what they learn otherwise
+(``fit``) is learnt again for each combination, from train. Nothing is written, and the test split
+is never read.
 """
 
 import itertools
@@ -24,7 +24,7 @@ MIXTURE = "mixture"
 
 
 def main() -> None:
-    """Score what the command line asks for and print a table."""
+    """Score the combinations of the command line and print a table."""
     parser = Parser(prog="python -m local.tune", description=__doc__.split("\n")[0])
     parser.add_argument("--model", required=True, help="a folder below recipes/")
     parser.add_argument("--preset", help="a partial tree of settings in the recipe's conf.yml")

@@ -14,7 +14,7 @@ import soundfile
 from local.base.disk import replace
 from local.base.errors import UserError
 
-LOWEST_RATE, HIGHEST_RATE = 1000, 768_000  # Hz, of recordings and models; beyond, it is a mistake
+LOWEST_RATE, HIGHEST_RATE = 1000, 768_000  # Hz, of recordings and models; outside, it is a mistake
 BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
 KAISER_BEST = {
     "resampling_method": "sinc_interp_kaiser",
@@ -60,7 +60,7 @@ def read(
 
 
 def write(path: Path | str, samples: np.ndarray, rate: int, subtype: str = "PCM_16") -> None:
-    """Write a sound file, whole or not at all; the format is that of the extension.
+    """Write a sound file atomically; the extension gives the format.
 
     Integer subtypes are rounded to the nearest step (libsndfile would round down) and samples
     beyond full scale are clipped; ``FLOAT`` keeps every level.
@@ -71,7 +71,7 @@ def write(path: Path | str, samples: np.ndarray, rate: int, subtype: str = "PCM_
         subtype: PCM_16, PCM_24, PCM_32, FLOAT or another of soundfile's.
 
     Raises:
-        UserError: an unknown extension or subtype, or NaN (which integers cannot say).
+        UserError: an unknown extension or subtype, or NaN (which integers cannot hold).
         OSError: no room, or no place to write to.
     """
     path = Path(path)
@@ -141,7 +141,7 @@ def resample(x, rate_from: int, rate_to: int):
 
 
 def lowest_terms(rate_from: int, rate_to: int) -> tuple[int, int]:
-    """So many samples at one rate last as long as so many at the other, and no fewer do."""
+    """The smallest numbers of samples at both rates that last equally long."""
     common = math.gcd(rate_from, rate_to)
     return rate_from // common, rate_to // common
 
@@ -191,7 +191,7 @@ def quantise(samples: np.ndarray, bits: int) -> np.ndarray:
 
 
 def fault(path: Path | str, error: Exception) -> str:
-    """What is wrong with a file, in words; libsndfile calls most of it a "System error"."""
+    """The fault of a file in words; libsndfile calls most of them "System error"."""
     if not Path(path).exists():
         return "not there"
     if Path(path).is_dir():

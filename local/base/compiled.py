@@ -14,7 +14,7 @@ def compiled(function):
             "%s runs without compiled code (same numbers, slower): %s", function.__module__, error
         )
         return None
-    # sums may be reordered, which lets them use vector instructions; NaN and inf stay what they are
+    # sums may be reordered for vector instructions; NaN and inf stay unchanged
     options = {"fastmath": {"reassoc", "contract", "nsz"}}
     try:
         return numba.njit(cache=True, **options)(function)

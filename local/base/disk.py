@@ -1,4 +1,4 @@
-"""Files of ours on disk: written whole or not at all, and read with care."""
+"""Our files on disk: written atomically, checked when read."""
 
 import contextlib
 import functools
@@ -21,7 +21,7 @@ TEMPORARY = re.compile(r"\.(?P<machine>[0-9a-f]{8})-(?P<pid>\d+)-(?P<started>\w+
 def sweep(folder: Path) -> None:
     """Remove what killed runs on this machine left in a folder under names of ``scratch``; once.
 
-    What another machine or a running process made stays.
+    Files of another machine or a running process stay.
     """
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
@@ -33,10 +33,10 @@ def sweep(folder: Path) -> None:
 
 @contextlib.contextmanager
 def scratch(folder: Path, name: Path | None = None) -> Iterator[Path]:
-    """A short name in ``folder`` that nothing has; what is there in the end is removed.
+    """A short unused name in ``folder``; what it names is removed at the end.
 
-    The folder is made where it is missing. A fault is told of ``name``, the folder itself where
-    there is none, instead of a name that nobody knows.
+    A missing folder is made. Faults name ``name``, or else the folder, instead of a name that
+    nobody knows.
 
     Raises:
         OSError: as the system says it.
@@ -69,8 +69,8 @@ def _remove(path: Path) -> None:
 def replace(path: Path | str) -> Iterator[Path]:
     """A temporary path in the same folder, renamed onto ``path`` once it is written whole.
 
-    The folder is made where it is missing. On any failure the temporary file, or folder, is
-    removed and ``path`` stays as it was. Only a folder takes the place of a folder.
+    A missing folder is made. On any failure the temporary file or folder is removed and ``path``
+    stays unchanged. Only a folder replaces a folder.
 
     Raises:
         OSError: as the system says it, of ``path``.
@@ -84,7 +84,7 @@ def replace(path: Path | str) -> Iterator[Path]:
 
 
 def write_yaml(path: Path | str, tree: dict) -> None:
-    """Write plain types as YAML, whole or not at all."""
+    """Write plain types as YAML, atomically."""
     with replace(path) as temporary:
         temporary.write_text(plain_yaml.dump(tree), encoding="utf-8")
 

@@ -19,17 +19,17 @@ NO_ROOM = {
 
 
 class UserError(Exception):
-    """A fault of input that one line explains: what, expected, found, what to do."""
+    """A fault of input that one line explains: file, expected, found, what to do."""
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:
-    """The end of an error line: ``"; did you mean 'x'?"``, or nothing where none is near."""
+    """The end of an error line: ``"; did you mean 'x'?"``, or nothing if none is near."""
     found = difflib.get_close_matches(str(name), list(candidates), n=1, cutoff=0.6)
     return f"; did you mean {found[0]!r}?" if found else ""
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose faults are one line, as everywhere in winnow."""
+    """An argument parser with errors of one line, as everywhere in winnow."""
 
     def __init__(self, **options):
         super().__init__(allow_abbrev=False, **options)
@@ -42,9 +42,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def guard(main: Callable[[], None], program: str | None = None) -> None:
-    """Run a program's ``main``: what one line explains ends it with that line and an exit code.
+    """Run a program's ``main``; expected faults end it with one line and an exit code.
 
-    The line begins with the program's name, that of its file unless another is given.
+    The line begins with the program's name, by default that of its file.
 
     A UserError ends it with 2, and so does what the system refuses (a full disk, a file that may
     not be written), which is an OSError or, from torch, anything with such a one behind it. An
@@ -103,6 +103,6 @@ def _end(code: int, line: str | None = None) -> NoReturn:
             if text:
                 print(text, file=stream)
             stream.flush()
-        except OSError:  # Python would try again at the end, and complain
+        except OSError:  # otherwise Python tries again at the end and complains
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     raise SystemExit(code) from None

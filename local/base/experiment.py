@@ -1,4 +1,4 @@
-"""Where things lie on disk, and what stands beside every number.
+"""The paths of data and experiments, and the provenance of every number.
 
 ``data/<data>/`` holds the manifests, ``exp/<data>/<model>[-<preset>][_<tag>]/`` what a training
 made of them. Both are relative to the current directory; run.sh changes to the checkout first.

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 from local.base.errors import UserError
 
-ANSWER_SECONDS = 10  # how long a scheduler may take to answer
-IDLE_SECONDS = 20  # after which a worker ends that has lost its parent (kill -9)
+ANSWER_SECONDS = 10  # time limit for a scheduler's answer
+IDLE_SECONDS = 20  # after which a worker without its parent (kill -9) ends
 
 
 def results(
     task: Callable, items: Sequence, jobs: int | None = None, scheduler: str | None = None
 ) -> Iterator:
-    """Yield ``task(item)`` for each item as they are done, in any order.
+    """Yield ``task(item)`` for each item as it is done, in any order.
 
     Args:
         task: of an importable module, or a ``functools.partial`` of such: workers import it.
@@ -56,7 +56,7 @@ def _on_cores(task, items, jobs):
     except BrokenProcessPool:
         raise UserError("a worker process died, perhaps for want of memory; the same command"
                         " continues; try fewer --jobs") from None  # fmt: skip
-    except BaseException:  # what still runs is of no use
+    except BaseException:  # what still runs is useless
         get_reusable_executor().shutdown(kill_workers=True)
         raise
 
@@ -68,7 +68,7 @@ def _on_cluster(task, items, address):
         import distributed
     except ModuleNotFoundError:
         raise UserError("--scheduler needs Dask: pip install 'winnow[cluster]'") from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # its faults are told below
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # its faults are handled below
     where = f"--scheduler {address}"
     try:
         distributed.comm.get_address_host_port(address)

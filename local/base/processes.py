@@ -1,6 +1,6 @@
-"""Whether a process still runs, by its number, the time it began at and the machine it is of.
+"""Whether a process still runs, by its number, start time and machine.
 
-A number alone does not say it: after a while, and in a container at once, the system gives it to
+A number alone is not enough: after a while, and in a container at once, the system gives it to
 another process. local/shell/environment.sh, which works before there is a Python, does the same in
 bash.
 """
@@ -34,13 +34,13 @@ def started(pid: int) -> str | None:
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
-    return "ended" if fields[0] in "ZX" else fields[19]  # a zombie does nothing any more
+    return "ended" if fields[0] in "ZX" else fields[19]  # a zombie does nothing
 
 
 def runs(pid: int, since: str) -> bool:
-    """Whether the process of this machine that began at ``since`` still runs.
+    """Whether this machine's process that began at ``since`` still runs.
 
-    One that cannot be told, because it is hidden from this user, does.
+    A process hidden from this user counts as running.
     """
     found = started(pid)
     if found is not None:

@@ -1,4 +1,4 @@
-"""A stage as a child process, with a log of what it says."""
+"""A stage as a child process, with a log of its output."""
 
 import os
 import re
@@ -12,7 +12,7 @@ LOG = "queue.log"
 
 
 def run_stage(stage: str, arguments: list[str], log: Path) -> str | None:
-    """Run ``local.<stage>`` as a child; add what it says to ``log``.
+    """Run ``local.<stage>`` as a child; append its output to ``log``.
 
     Returns:
         None, or where it failed the line that says why, or else the last one.
@@ -33,7 +33,7 @@ def run_stage(stage: str, arguments: list[str], log: Path) -> str | None:
         try:
             code = child.wait()
         finally:
-            # stopped here but not there, as by `kill`: what it has written so far is whole
+            # stopped here but not there, as by `kill`: its files so far are complete
             child.terminate()
             child.wait()
         if code == 130:

@@ -45,7 +45,7 @@ class Row(NamedTuple):
 
 
 class Manifest:
-    """A split that can be heard: rows, and the sound files they name.
+    """A split: rows, and the sound files they name.
 
     Attributes:
         path: the CSV file.
@@ -62,7 +62,7 @@ class Manifest:
         return len(self._rows)
 
     def row(self, i: int) -> Row:
-        """What is known of example ``i``."""
+        """The row of example ``i``."""
         return self._rows[i]
 
     def mix(self, i: int, start: int = 0, frames: int = -1) -> np.ndarray:

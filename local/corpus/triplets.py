@@ -5,8 +5,8 @@
     <root>/{train,test[,valid]}/<number>/mix_snr_<XX>.wav, voice.wav, noise.wav
 
 A folder may hold several mixtures of its voice and noise; XX is the SNR in dB (5, -5, +5, 0.1,
-05). ``scan`` lists the folders of a split; ``look`` says what one of them is good for, or why it
-is not: names and headers first, then the samples. The data are never written to.
+05). ``scan`` lists the folders of a split; ``look`` checks one of them: names and headers first,
+then the samples. The data are never changed.
 
 How far a fault reaches: that of a mixture costs this mixture; that of ``voice.wav`` or
 ``noise.wav``, or an extra wav (which one is meant?), costs the folder. Two mixtures of a folder at
@@ -97,7 +97,7 @@ def scan(root: Path, split: str) -> tuple[list[str], list[Rejection]]:
 
 
 def look(root: Path, split: str, folder: str, channel: int | None = None) -> Look:
-    """What the folder ``<root>/<split>/<folder>`` is good for.
+    """The good examples in the folder ``<root>/<split>/<folder>``, and its faults.
 
     Args:
         channel: which channel of the files to take, counted from 0; None where they have one.
@@ -138,7 +138,7 @@ def look(root: Path, split: str, folder: str, channel: int | None = None) -> Loo
 
 
 def _read_names(wavs: list[str], reject: Callable) -> tuple[list[str], dict[str, str]]:
-    """Which wav is what: the files of the sources in their order, and mixture -> XX."""
+    """The roles of the wavs: the files of the sources in their order, and mixture -> XX."""
     stems, mixes = {}, {}
     for file in wavs:
         stem = file[: -len(".wav")]
@@ -166,7 +166,7 @@ def _read_names(wavs: list[str], reject: Callable) -> tuple[list[str], dict[str,
 def _listen(
     files: dict[str, Wav], sources: list[str], mixes: dict[str, str], reject: Callable
 ) -> dict[str, Fit]:
-    """The mixtures whose rate, length and samples are what they should be."""
+    """The mixtures with correct rate, length and samples."""
     if not set(sources) <= set(files):
         return {}
     files = _alike(files, reject)
@@ -192,7 +192,7 @@ def _listen(
 
 
 def _alike(files: dict[str, Wav], reject: Callable) -> dict[str, Wav]:
-    """The files that have the rate and the length of the first one, the voice."""
+    """The files with the rate and length of the first one, the voice."""
     first, voice = next(iter(files.items()))
     alike = {}
     for file, wav in files.items():

@@ -1,8 +1,8 @@
-"""Wav files that are looked at before they are trusted.
+"""Wav files, checked before they are trusted.
 
-libsndfile reads what is left of a file that was cut off, and a FLAC that is named ``.wav``, without
-a word. ``Wav`` checks the header against the file's size first, and raises a ``Fault`` that says
-what was expected and what was found.
+Without a warning, libsndfile reads the rest of a truncated file, or a FLAC named ``.wav``. ``Wav``
+first compares the header with the file's size, and raises a ``Fault`` with what it expected and
+found.
 """
 
 import os

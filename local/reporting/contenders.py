@@ -1,4 +1,4 @@
-"""Who takes part in a comparison: the experiments scored on one test set, and who does not.
+"""The experiments scored on one test set: who takes part in a comparison, and who does not.
 
 Experiments that differ in nothing but their training seed are one contender: its score of an
 example is the mean over its seeds. An oracle, which was given the references, is a bound.

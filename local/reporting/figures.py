@@ -1,4 +1,4 @@
-"""Figures of scores and signals, to be read in grey and by colour-blind eyes.
+"""Figures of scores and signals, readable in grey and for the colour-blind.
 
 Sources differ in colour (Okabe and Ito 2008), marker, line and hatching at once. Functions return
 matplotlib figures, which never touch a display; ``write`` makes them files.

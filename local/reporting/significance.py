@@ -1,4 +1,4 @@
-"""Which of several systems is better on the same examples, and how sure that is.
+"""Which of several systems is better on the same examples, and how certain that is.
 
 Every system has scored every example, so what is tested are differences on one and the same
 example; how hard the example is does not count. Examples of one group (one recording of noise)

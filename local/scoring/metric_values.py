@@ -67,7 +67,7 @@ def _interference_and_artifacts(reference, others, target, rest) -> dict[str, fl
 
 def best_order(references, estimates) -> Values:
     """``si_sdr_best_order``: SI-SDR in the order of estimates that is best on the mean, and
-    ``swapped``: 1 where that is not the order in use."""
+    ``swapped``: 1 where that is not the given order."""
     count = range(len(references))
     pairs = [[_si_sdr(references[k], estimates[j]) for j in count] for k in count]
     fault = next((x for row in pairs for x in row if isinstance(x, str)), None)

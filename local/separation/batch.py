@@ -17,14 +17,14 @@ from local.model.pretrained import choose_device
 from local.separation import outputs, recordings
 from local.separation.outputs import REMIX
 
-CHANNELS = 2  # separated at a time: recurrent layers take two in little more time than one
+CHANNELS = 2  # separated at a time: for recurrent layers, two cost little more than one
 
 
 def run(args: argparse.Namespace) -> int:
     """Separate what the parsed command line names.
 
     Returns:
-        the exit code: 1 where a recording was skipped with a line that says why, else 0.
+        the exit code: 1 if a recording was skipped (a line says why), else 0.
 
     Raises:
         UserError: what is wrong before any work.
@@ -83,7 +83,7 @@ def _process(job: outputs.Job, separator, args: argparse.Namespace) -> None:
 
 
 def mixing(names: list[str], remix=None, attenuation_limit: float | None = None) -> np.ndarray:
-    """What each output is made of.
+    """The gains that make each output of the estimates.
 
     Args:
         names: of the outputs, sources or ``REMIX``.

@@ -1,4 +1,4 @@
-"""Which recordings a command line means, and where their outputs go."""
+"""The recordings that a command line names, and the paths of their outputs."""
 
 import glob
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ SUFFIXES = (
     ".mp3", ".nist", ".oga", ".ogg", ".opus", ".paf", ".pvf", ".rf64", ".sds", ".sf", ".snd",
     ".sph", ".svx", ".voc", ".w64", ".wav", ".wave", ".wve", ".xi",
 )  # fmt: skip
-"""What soundfile reads, by the names that files have: what is taken from a folder."""
+"""Suffixes of files that soundfile reads: these are taken from a folder."""
 OUTPUTS = (*SOURCES, "remix")
 
 
@@ -80,10 +80,10 @@ def jobs(
 
 
 def settle(planned: Sequence[Job], overwrite: bool, skip_existing: bool) -> list[Job]:
-    """What is left to do, where outputs are there already.
+    """What is left to do if some outputs exist.
 
     Raises:
-        UserError: they are, and neither option is given; one of them is a folder.
+        UserError: they exist and neither option is given; one of them is a folder.
     """
     outputs = [path for job in planned for path in job.outputs.values() if str(path) != "-"]
     for path in outputs:
@@ -124,7 +124,7 @@ def _is_recording(path: Path, top: Path, out: Path | None) -> bool:
     below = path.relative_to(top)
     if path.suffix.lower() not in SUFFIXES or any(part.startswith(".") for part in below.parts):
         return False
-    # results of another time: a folder of outputs inside the one that is searched
+    # earlier results: a folder of outputs inside the searched one
     inside = out is not None and out.resolve() != top.resolve() and out.resolve() in [
         parent.resolve() for parent in path.parents
     ]  # fmt: skip

@@ -1,8 +1,8 @@
-"""Recordings to separate, in any format that soundfile knows, and what is written beside them.
+"""Recordings to separate, in any format that soundfile knows, and their output files.
 
-A recording is read block by block, as often as it is asked for. Estimates are kept in a file
-without a name until all of them are there, for only then is it known whether one of them would
-clip; then they are written, whole or not at all.
+A recording is read block by block, as often as needed. Estimates wait in a file without a name
+until all are there, because only then we know whether one would clip; then they are written
+atomically.
 """
 
 import contextlib
@@ -26,13 +26,13 @@ from local.base.errors import UserError
 BLOCK = 2**18  # samples of all channels together that are held while reading or writing
 NOT_INTEGER = ("FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II",
                "MPEG_LAYER_III")  # fmt: skip
-"""Subtypes that can say more than full scale."""
+"""Subtypes that can hold more than full scale."""
 PCM = {"s16le": "PCM_16", "s24le": "PCM_24", "s32le": "PCM_32", "f32le": "FLOAT"}
 """Samples without a header, little-endian, by the names that ffmpeg has for them."""
 
 
 class Pcm(NamedTuple):
-    """What the samples without a header on standard input are."""
+    """The format of samples without a header on standard input."""
 
     name: str = "s16le"
     rate: int | None = None
@@ -79,7 +79,7 @@ class Recording:
         tags: title, artist and the like.
 
     Raises:
-        UserError: missing, no sound file, without samples, at a rate that cannot be.
+        UserError: missing, no sound file, no samples, a rate out of range.
     """
 
     def __init__(self, path: Path | str, mono: bool = False, raw: dict | None = None):
@@ -124,7 +124,7 @@ class Recording:
                 yield torch.from_numpy(np.ascontiguousarray(block.T))
 
     def close(self) -> None:
-        """Forget what came from standard input."""
+        """Remove the copy of standard input."""
         if self._spooled:
             self._spooled.close()
 
@@ -157,7 +157,7 @@ class Format(NamedTuple):
 
     @classmethod
     def of(cls, recording, format=None, subtype=None, rate=None) -> "Format":
-        """The recording's own, but for what is given.
+        """The recording's own, except for what is given.
 
         Raises:
             UserError: no such combination.
@@ -176,7 +176,7 @@ class Format(NamedTuple):
         return cls(format, subtype, endian, rate or recording.rate)
 
     def check(self, channels: int) -> None:
-        """Whether it takes so many channels, and its rate; better known before hours of work.
+        """Check that it takes so many channels and its rate, before hours of work.
 
         Raises:
             UserError: it does not.
@@ -198,7 +198,7 @@ class Format(NamedTuple):
 
     @property
     def limit(self) -> float:
-        """The largest magnitude that does not clip; infinite for what is no integer."""
+        """The largest magnitude that does not clip; infinite for floats."""
         if self.subtype in NOT_INTEGER:
             return math.inf
         return 1 + 2.0 ** (1 - audio.BITS.get(self.subtype, 16))
