@@ -62,13 +62,12 @@ run() {
     run -m pytest ${PYTEST[@]+"${PYTEST[@]}"}
     exit
   fi
-  check_settings
+  check_settings # NAME
 
   stage 0 --data="$DATA" --name="$NAME"
   stage 1 "${EXPERIMENT[@]}" ${SETTINGS[@]+"${SETTINGS[@]}"}
   stage 2 "${EXPERIMENT[@]}"
   stage 3 "${EXPERIMENT[@]}"
-  find_name
   stage 4 ${NAME:+--name="$NAME"}
   exit
 }

@@ -8,7 +8,8 @@ the value there::
     lr: 1.0e-3        # [> 0] step size
     segment: 4.0      # [> 0] seconds
     interval: epoch   # [epoch | step] when it moves
-    max_time: null    # [null or str] DD:HH:MM:SS
+    max_time: null    # [null or DD:HH:MM:SS] of training
+    apply: []         # [speed | polarity] each of a list
     arguments: {}     # [free] checked where they are used
 
 An int may stand for a float. ``null`` is taken where the brackets say so. Anything else is a
@@ -29,9 +30,10 @@ from local.base import plain_yaml
 from local.base.command_line import split_dotted
 from local.base.errors import Parser, UserError, guard, nearest
 
-PRESETS = "presets"
+COMMON, PRESETS = "common.yml", "presets"
 OWN = ("class", "model")
 """What every conf.yml sets itself, with brackets; the rules for all else stand in common.yml."""
+DURATION = "DD:HH:MM:SS"
 NO_EFFECT = (
     "data.num_workers",
     "log",
@@ -55,6 +57,11 @@ def presets(recipe: str) -> list[str]:
     """Names of a recipe's presets."""
     conf, _ = _parse(_conf_path(recipe))
     return [str(name) for name in conf.get(PRESETS) or ()]
+
+
+def common() -> dict:
+    """The settings that all recipes share, as recipes/common.yml has them."""
+    return _parse(ROOT / "recipes" / COMMON)[0]
 
 
 def describe(recipe: str) -> str:
@@ -127,9 +134,9 @@ def match_key(key: str, known: dict) -> str:
 
 def _load(recipe: str) -> tuple[dict, dict[str, str], dict[str, dict]]:
     """A recipe's settings without a preset, the spec of each key, its presets as dotted keys."""
-    path, common = _conf_path(recipe), ROOT / "recipes" / "common.yml"
+    path, shared_path = _conf_path(recipe), ROOT / "recipes" / COMMON
     tree, own_specs = _parse(path)
-    shared, specs = _parse(common)
+    shared, specs = _parse(shared_path)
     for key in OWN:
         if key not in tree:
             raise UserError(f"{path}: expected the key {key!r}, which every recipe sets itself")
@@ -138,7 +145,7 @@ def _load(recipe: str) -> tuple[dict, dict[str, str], dict[str, dict]]:
     specs = {key: spec for key, spec in own_specs.items() if key.split(".")[0] in OWN} | specs
     for key, value in flatten(conf, stop=specs).items():
         if (key, value) != ("model", {}):  # a network may have nothing to set
-            _check(key, value, conf, specs, str(path if key.split(".")[0] in OWN else common))
+            _check(key, value, conf, specs, str(path if key.split(".")[0] in OWN else shared_path))
     for key, value in _partial(tree, conf, specs, str(path)).items():
         _put(conf, key, value)
     if not isinstance(trees, dict):
@@ -230,7 +237,8 @@ def _put(conf: dict, key: str, value) -> None:
 
 def _typed(text: str, key: str, spec: str):
     """A string from the command line as the YAML scalar or flow list that it spells."""
-    if text == "" or (spec.removeprefix("null or ").strip() == "str" and text != "null"):
+    is_text = spec.removeprefix("null or ").strip() in ("str", DURATION)
+    if text == "" or (is_text and text != "null"):
         return text
     return plain_yaml.parse(text, f"--{key}", _Loader)
 
@@ -273,7 +281,7 @@ def _check(key: str, value, conf: dict, specs: dict, where: str):
 
 def _kind(committed, rule: str) -> type | None:
     """The type a key takes: that of the committed value, or what the brackets name."""
-    named = {"str": str, "int": int, "float": float, "bool": bool, "list": list}
+    named = {"str": str, DURATION: str, "int": int, "float": float, "bool": bool, "list": list}
     if committed is not None:
         return type(committed)
     if rule in named:
@@ -284,6 +292,12 @@ def _kind(committed, rule: str) -> type | None:
 
 
 def _check_range(key: str, value, rule: str, where: str) -> None:
+    """Whether a value, or each of a list, is one that the brackets name."""
+    for item in value if isinstance(value, list) else [value]:
+        _check_item(key, item, rule, where)
+
+
+def _check_item(key: str, value, rule: str, where: str) -> None:
     bound = re.fullmatch(r"(>=|>|<=|<)\s*(\S+)", rule)
     between = re.fullmatch(r"(\S+) to (\S+)", rule)
     if (bound or between) and type(value) not in (int, float):
@@ -294,7 +308,9 @@ def _check_range(key: str, value, rule: str, where: str) -> None:
                  "<": value < limit, "<=": value <= limit}[sign]  # fmt: skip
     elif between:
         right = float(between.group(1)) <= value <= float(between.group(2))
-    elif isinstance(value, str) and rule not in ("", "str", "free", "null"):
+    elif rule == DURATION:
+        right = re.fullmatch(r"\d+(:\d+){3}", str(value))
+    elif "|" in rule or (isinstance(value, str) and rule not in ("", "str", "free", "null")):
         choices = [choice.strip() for choice in rule.split("|")]
         if value not in choices:
             raise UserError(f"{where}: {key} expects one of {', '.join(choices)},"

@@ -272,56 +272,20 @@ settle_python() {
   if [[ $PYTHON == */* && $PYTHON != /* ]]; then PYTHON=$PWD/$PYTHON; fi
 }
 
-# check_settings: what can only be checked with Python (torch is not imported)
+# check_settings: what can only be checked with Python's packages. NAME, where neither --data nor
+# --name told it, for the one stage that is not told of an experiment: the data set of the
+# experiment that the stages before work on
 check_settings() {
-  "$PYTHON" -m local.base.config "${RECIPE[@]}" ${SETTINGS[@]+"${SETTINGS[@]}"} >/dev/null || exit
-  if given tag; then # better known before stage 0
-    "$PYTHON" -c '
-import sys
-from local.base import errors, experiment
-parser, sys.argv[0] = errors.Parser(), "run.sh"
-experiment.add_arguments(parser)
-def main():
-    args = parser.parse_args()
-    experiment.experiment_name(args.model, args.preset, args.tag)
-errors.guard(main)' "${EXPERIMENT[@]}" || exit
+  local words=("${EXPERIMENT[@]}" ${SETTINGS[@]+"${SETTINGS[@]}"}) found
+  if ((FIRST <= 1 && LAST >= 1)); then words+=(--train); fi
+  if ((FIRST > 0)) && [[ -n $DATA ]]; then words+=(--data="$DATA"); fi
+  if given metrics; then words+=(--metrics="$REPLY"); fi
+  # alone, local/compare.py takes the only data set
+  if ((LAST == 4)) && [[ -z $NAME ]] && { ((FIRST < 4)) || given model; }; then
+    words+=(--find="$FIRST")
   fi
-  if given metrics; then
-    "$PYTHON" -c '
-import sys
-from local.base import errors
-from local.scoring import metrics
-words, sys.argv[0] = sys.argv[1], "run.sh"
-errors.guard(lambda: metrics.choose(words, rates=(8000, 16000)))' "$REPLY" || exit
-  fi
-  if ((FIRST > 0)) && given data && [[ -f data/$NAME/root.yml ]]; then
-    "$PYTHON" -c '
-import sys, os
-from pathlib import Path
-from local.base import errors, disk
-path, data, sys.argv[0] = Path(sys.argv[1]), sys.argv[2], "run.sh"
-def main():
-    root = disk.read_yaml(path, {"root": str})["root"]
-    if os.path.realpath(root) != os.path.realpath(data):
-        raise errors.UserError(f"--data {data}: {path.parent} was prepared from another folder;"
-                               " run stage 0, with another --name")
-errors.guard(main)' "data/$NAME/root.yml" "$DATA" || exit
-  fi
-}
-
-# find_name: NAME, where neither --data nor --name told it, for the one stage that is not told of
-# an experiment: the data set of the experiment that the stages before worked on
-find_name() {
-  if ((LAST < 4)) || [[ -n $NAME ]]; then return; fi
-  if ((FIRST == 4)) && ! given model; then return; fi # local/compare.py takes the only one
-  NAME=$("$PYTHON" -c '
-import sys
-from local.base import errors, experiment
-sys.argv[0] = "run.sh"
-parser = errors.Parser()
-experiment.add_arguments(parser)
-errors.guard(lambda: print(experiment.locate(parser.parse_args()).parent.name))' \
-    "${EXPERIMENT[@]}") || exit
+  found=$("$PYTHON" -m local.check "${words[@]}") || exit
+  [[ -n $NAME ]] || NAME=$found
 }
 
 # stage_arguments NUMBER: what was given of that stage's options, in ARGUMENTS

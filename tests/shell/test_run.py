@@ -30,7 +30,7 @@ def stub(tmp_path):
     python, log = tmp_path / "python", tmp_path / "calls"
     python.write_text(
         f"""#!/usr/bin/env bash
-        case "$*" in "-c"* | "-m local.base.config"*)
+        case "$*" in "-c"* | "-m local.check"*)
           exec {shlex.quote(sys.executable)} "$@" ;; esac
         printf '%q ' "${{@:2}}" >>{shlex.quote(str(log))} && echo >>{shlex.quote(str(log))}
         [[ $2 != "${{FAILING-}}" ]] || exit 7
@@ -202,6 +202,15 @@ def test_comparison_is_on_the_data_of_the_experiment_before_it(checkout, stub):
         (["--optim.lr", "fast"], ["optim.lr", "a number", "'fast'"]),
         (["--optim.lr", "-1"], ["optim.lr", "> 0"]),
         (["--optim", "3"], ["--optim"]),
+        (["--optim.optimizer", "adamm"], ["optim.optimizer", "'adamm'", "'adam'"]),
+        (["--optim.arguments", "{bets: [0, 1]}"], ["optim.arguments", "'bets'", "'betas'"]),
+        (["--scheduler.name", "StpLR"], ["scheduler.name", "'StpLR'", "'StepLR'"]),
+        (["--loss.snr", "0"], ["loss", "every weight is 0"]),
+        (["--loss.stft_windows", "[2]"], ["loss.stft_windows", ">= 4"]),
+        (["--data.augment.apply", "[sped]"], ["data.augment.apply", "'sped'", "'speed'"]),
+        (["--data.gain_db", "[5, -5]"], ["data.gain_db", "the lower one first"]),
+        (["--data.augment.speed", "[0, 1]"], ["data.augment.speed", "> 0"]),
+        (["--trainer.max_time", "40m"], ["trainer.max_time", "DD:HH:MM:SS", "'40m'"]),
     ],
 )
 def test_a_fault_is_one_line_and_nothing_starts(run, words, parts):
