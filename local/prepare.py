@@ -206,7 +206,7 @@ def summary(
         yield f"{split + taken}: {_describe(rows)}"
     others = [name for name in list_folders(root) if name not in SPLITS]
     if others:
-        yield f"not a split, left alone: {', '.join(others)}"
+        yield f"not a split, ignored: {', '.join(others)}"
     fits = [example for split in SPLITS for example in splits[split]]
     scaled = [fit for _, fit in fits if (fit.voice_gain, fit.noise_gain) != (1, 1)]
     if scaled:
@@ -219,7 +219,7 @@ def summary(
     if fair:
         worst, mix = max(fair)
         yield (
-            f"warning: {len(fair)} mixtures are voice + noise only to {GOOD_DB:g} dB or worse"
+            f"warning: {len(fair)} mixtures differ from voice + noise by {GOOD_DB:g} dB or more"
             f" (clipped?); they are used; the worst: {mix}, {worst:.1f} dB"
         )
     by_reason = collections.defaultdict(list)
@@ -273,7 +273,7 @@ def check_enough(
     if percent > max_rejected:
         raise UserError(
             f"{rejected} of {total} mixtures ({percent:.1f} %) rejected, more than"
-            f" {max_rejected:g} %: mend the tree (all faults: {listed}) or use the rest with"
+            f" {max_rejected:g} %: repair the tree (all faults: {listed}) or use the rest with"
             f" --max-rejected {math.ceil(percent)}"
         )
 

@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("models", nargs="+", metavar="NAME", help="a folder below recipes/")
     parser.add_argument("--name", required=True, help="name of the data set, a folder below data/")
     parser.add_argument("--preset", help="a partial tree of settings in each recipe's conf.yml")
-    parser.add_argument("--tag", help="a word that tells these experiments from others")
+    parser.add_argument("--tag", help="a word added to the experiments' names")
     own, overrides = config.split_dotted(sys.argv[1:])
     args = parser.parse_args(own)
     models = list(dict.fromkeys(args.models))

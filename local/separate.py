@@ -160,17 +160,17 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("expected an INPUT: a recording, a folder, or - ; winnow --help says more")
     from_stdin = "-" in args.inputs
     if from_stdin and len(args.inputs) > 1:
-        raise UserError("- (standard input) goes with no other INPUT")
+        raise UserError("- (standard input) excludes any other INPUT")
     if args.pcm and not from_stdin:
         raise UserError("--pcm is for standard input: the INPUT -, or --stream")
     if args.overwrite and args.skip_existing:
         raise UserError("--overwrite and --skip-existing exclude each other")
     if args.remix and (args.sources or args.attenuation_limit is not None):
-        raise UserError("--remix goes without --sources and --attenuation-limit")
+        raise UserError("--remix excludes --sources and --attenuation-limit")
     if args.sources is None:
         args.sources = SOURCES[:1] if from_stdin and args.out is None else SOURCES
     elif from_stdin and args.out is None and len(args.sources) > 1:
-        raise UserError("standard output takes one of --sources; --out DIR takes both")
+        raise UserError("standard output takes only one of --sources; --out DIR takes both")
 
 
 def _sources(text: str) -> tuple[str, ...]:

@@ -94,7 +94,7 @@ def read_settings(words: list[str]) -> tuple[list[str], list[list[str]]]:
         if len(values) != len(keys) or not all(values):
             raise UserError(f"--vary expects {len(keys)} values for {first}, found {word!r}")
         if settings.count(values) > 1:
-            raise UserError(f"--vary: {word} stands twice")
+            raise UserError(f"--vary: {word} appears twice")
     return keys, settings
 
 

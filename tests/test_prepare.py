@@ -99,7 +99,7 @@ def test_other_files_and_hidden_files_are_ignored(tree, monkeypatch, capsys):
     (tree / "train" / ".cache").mkdir()
     (tree / "dev").mkdir()
     run(monkeypatch, "--data", tree)
-    assert "not a split, left alone: dev\n" in capsys.readouterr().out
+    assert "not a split, ignored: dev\n" in capsys.readouterr().out
     assert table("data/tree/rejected.csv") == []
     assert len(ids("train")) == 12
 
@@ -210,7 +210,7 @@ def test_fair_residuals_are_counted_in_a_warning(residual, counted, tree, monkey
     run(monkeypatch, "--data", tree)
     assert len(ids("train")) == 12
     printed = capsys.readouterr().out
-    assert ("warning: 1 mixtures are voice + noise only to" in printed) == counted
+    assert ("warning: 1 mixtures differ from voice + noise by" in printed) == counted
     assert (f"train/0007/{MIX}, {residual:.1f} dB" in printed) == counted
 
 

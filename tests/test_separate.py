@@ -169,7 +169,7 @@ def test_what_is_there_is_an_error_unless_it_is_said_what_to_do(winnow):
     before = os.stat("a_voice.wav").st_mtime_ns
     code, [line] = winnow("a.wav", "b.wav")
     assert code == 2
-    assert "a_voice.wav: is there already (and 1 more)" in line
+    assert "a_voice.wav: exists already (and 1 more)" in line
     assert not os.path.exists("b_voice.wav")
     code, lines = winnow(".", "--skip-existing")
     assert code == 0
@@ -200,15 +200,15 @@ def test_what_is_there_is_an_error_unless_it_is_said_what_to_do(winnow):
         (["a.wav", "--remix", "0"], "argument --remix: expected 2 arguments"),
         (["a.wav", "--remix", "0", "loud"], "expected a number of dB, found 'loud'"),
         (["a.wav", "--remix", "0", "nan"], "expected a number of dB, found 'nan'"),
-        (["a.wav", "--remix", "0", "0", "--sources", "voice"], "--remix goes without --sources"),
+        (["a.wav", "--remix", "0", "0", "--sources", "voice"], "--remix excludes --sources"),
         (["a.wav", "--attenuation-limit", "-3"], "expected dB from 0, found '-3'"),
         (["a.wav", "--rate", "1"], "expected 1000 to 768000 Hz, found '1'"),
         (["a.wav", "--format", "flak"], "unknown --format 'flak'; did you mean 'flac'"),
         (["a.wav", "--out", "a.wav"], "--out a.wav: expected a folder"),
         (["a.wav", "--pcm", "s16le"], "--pcm is for standard input"),
         (["-", "--pcm", "s17le"], "expected FORMAT[:RATE[:CHANNELS]] such as s16le:48000:2"),
-        (["-", "a.wav"], "- (standard input) goes with no other INPUT"),
-        (["-", "--sources", "voice,noise"], "standard output takes one of --sources"),
+        (["-", "a.wav"], "- (standard input) excludes any other INPUT"),
+        (["-", "--sources", "voice,noise"], "standard output takes only one of --sources"),
         (["a.wav", "--stream"], "--stream reads standard input"),
     ],
 )

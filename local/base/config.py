@@ -184,7 +184,7 @@ class _Loader(plain_yaml.Loader):
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise yaml.constructor.ConstructorError(
-                None, None, f"key {min(map(str, twice))!r} stands twice", node.start_mark
+                None, None, f"key {min(map(str, twice))!r} appears twice", node.start_mark
             )
         return super().construct_mapping(node, deep)
 

@@ -32,7 +32,7 @@ def add_arguments(parser) -> None:
     """The options that name an experiment, shared by the stages from 1 on."""
     parser.add_argument("--model", required=True, help="a folder below recipes/")
     parser.add_argument("--preset", help="a partial tree of settings in the recipe's conf.yml")
-    parser.add_argument("--tag", help="a word that tells this experiment from others")
+    parser.add_argument("--tag", help="a word added to the experiment's name")
     parser.add_argument("--name", help="name of the data set, a folder below data/")
 
 

@@ -106,7 +106,7 @@ def _load(path: Path):
         with torch.serialization.safe_globals([TorchVersion]):  # a string, in Asteroid's infos
             return torch.load(path, map_location="cpu", weights_only=True)
     except PermissionError:
-        raise UserError(f"{path}: may not be read") from None
+        raise UserError(f"{path}: no permission to read it") from None
     except Exception as error:  # torch's unpickler raises almost anything on damaged bytes
         raise UserError(f"{path}: not a model file of winnow, or damaged") from error
 

@@ -95,7 +95,7 @@ def estimate_finite(
     """
     for estimates in estimate_stream(separator, lambda: _checked(mix(), rate), rate, rate_out):
         if not estimates.isfinite().all():
-            raise UserError(f"{separator.recipe} gives samples that are not finite")
+            raise UserError(f"{separator.recipe} gives NaN or infinite samples")
         yield estimates
 
 

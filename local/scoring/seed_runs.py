@@ -46,7 +46,7 @@ def siblings(folder: Path, test_hash: str, among: Iterable[Path] | None = None) 
                 continue
             their_conf, their_facts = read_settings(other)
         except (UserError, OSError) as error:
-            print("left out, as it cannot be told whose seed it is:"
+            print("left out, because its settings cannot be read:"
                   f" {refusal(error) or error}", file=sys.stderr)  # fmt: skip
             continue
         their_flat = config.flatten(their_conf)

@@ -97,7 +97,7 @@ def export(separator: Separator, path: Path, form: str) -> float:
             express the network; the output differs by more than ``TOLERANCE``.
     """
     if path.exists():
-        raise UserError(f"{path}: is there already; choose another with --out")
+        raise UserError(f"{path}: exists already; choose another with --out")
     missing = [name for name in PACKAGES[form] if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"{form} needs the packages {' and '.join(PACKAGES[form])}, as setup.cfg"

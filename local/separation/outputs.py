@@ -94,8 +94,8 @@ def settle(planned: Sequence[Job], overwrite: bool, skip_existing: bool) -> list
     there = [path for path in outputs if path.exists()]
     if there and not overwrite:
         more = f" (and {len(there) - 1} more)" if len(there) > 1 else ""
-        raise UserError(f"{there[0]}: is there already{more}; --overwrite writes it again,"
-                        " --skip-existing does the rest")  # fmt: skip
+        raise UserError(f"{there[0]}: exists already{more}; --overwrite replaces it,"
+                        " --skip-existing skips it")  # fmt: skip
     return list(planned)
 
 

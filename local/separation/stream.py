@@ -103,7 +103,7 @@ def run(separator, source: BinaryIO, sink: BinaryIO, pcm: Pcm, sources=SOURCES[:
             if not data:
                 break
         if rest:
-            say(f"the last {len(rest)} bytes are no whole sample of {pcm.name}; left out")
+            say(f"the last {len(rest)} bytes are not a whole sample of {pcm.name}; left out")
     finally:
         if peak > 1 and pcm.name != "f32le":
             say(f"clipped: the loudest sample was {20 * math.log10(peak):.1f} dB above full scale;"

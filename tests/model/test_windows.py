@@ -261,5 +261,5 @@ def test_samples_that_are_not_finite(wrong):
 def test_estimates_that_are_not_finite():
     separator = halves("none")
     separator.network.gain.data.fill_(math.nan)
-    with pytest.raises(UserError, match="halves gives samples that are not finite"):
+    with pytest.raises(UserError, match="halves gives NaN or infinite samples"):
         joined(windows.estimate_finite(separator, lambda: [torch.zeros(1, 100)], 16000))

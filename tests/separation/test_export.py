@@ -150,7 +150,7 @@ def test_an_oracle_is_refused(toy, tmp_path):
 def test_a_file_that_is_there_stays(tmp_path):
     path = tmp_path / "model.onnx"
     path.write_text("mine")
-    with pytest.raises(UserError, match=r"model\.onnx: is there already"):
+    with pytest.raises(UserError, match=r"model\.onnx: exists already"):
         export.export(None, path, "onnx")
     assert path.read_text() == "mine"
 

@@ -98,7 +98,7 @@ def test_faults(words, out, expected, here):
 def test_outputs_that_are_there(here):
     here("a.wav", "a_voice.wav", "b.wav", "b_voice.wav", "b_noise.wav", "c.wav")
     jobs = outputs.jobs(["a.wav", "b.wav", "c.wav"], BOTH)
-    with pytest.raises(UserError, match=r"a_voice.wav: is there already \(and 2 more\); --overwri"):
+    with pytest.raises(UserError, match=r"a_voice.wav: exists already \(and 2 more\); --overwri"):
         outputs.settle(jobs, False, False)
     assert outputs.settle(jobs, True, False) == jobs
     assert sources(outputs.settle(jobs, False, True)) == ["a.wav", "c.wav"]

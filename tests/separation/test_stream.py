@@ -83,7 +83,7 @@ def test_what_is_said(separator, capsys):
     through(separator, noise(1, 16000).numpy().tobytes() + b"\0", Pcm("f32le"))
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "winnow: latency: at most 32 ms plus computing"
-    assert said[1] == "winnow: the last 1 bytes are no whole sample of f32le; left out"
+    assert said[1] == "winnow: the last 1 bytes are not a whole sample of f32le; left out"
     assert said[2].startswith("winnow: real-time factor 0.") or "factor" in said[2]
     assert said[2].endswith(" s for 1.0 s)")
 
