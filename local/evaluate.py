@@ -61,7 +61,7 @@ def main() -> None:
     failures = score_table.failures(score_table.read_scores(place))
     for (reason, count), of in failures.groupby(["reason", "n"], sort=False):
         names = ", ".join(of["source"] + " " + of["metric"])
-        print(f"  {names}: no value in {count} of {len(test)} ({reason})")
+        print(f"  {names}: missing for {count} of {len(test)} examples: {reason}")
 
 
 def evaluate(

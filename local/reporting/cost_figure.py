@@ -3,6 +3,7 @@
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from local.reporting import figures, published, speeds, tables
 from local.reporting.result_tables import VOICE, Rows
@@ -10,8 +11,8 @@ from local.reporting.statistics import ALL
 from local.scoring.score_table import MIXTURE
 
 KINDS = {
-    True: {"label": "network", "marker": "o", "color": "#0072B2"},
-    False: {"label": "no gradients taken", "marker": "s", "color": "#D55E00"},
+    True: {"label": "network, trained here", "marker": "o", "color": "#0072B2"},
+    False: {"label": "not trained here", "marker": "s", "color": "#D55E00"},
 }
 PLACES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1),
           (1, 2), (1, -2), (-1, 2), (-1, -2), (0, 2), (0, -2))  # fmt: skip
@@ -64,6 +65,11 @@ def draw(found: list[tuple], mixture: float | None) -> Figure:
         if mixture is not None:
             axes.axhline(mixture, color="#555555", linestyle=":", label="mixture, as it is")
         axes.margins(x=0.1, y=0.06)
+        ticks = [digit * 10.0**k for k in range(-4, 2) for digit in (1, 2, 5)]
+        low, high = axes.get_xlim()
+        axes.set_xticks([tick for tick in ticks if low <= tick <= high])
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("seconds of CPU time per second of audio")
         axes.set_ylabel(f"{VOICE.source} {tables.column(VOICE.metric)}, mean")
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0)

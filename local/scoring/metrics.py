@@ -265,7 +265,8 @@ def _split(found: dict[tuple[int, str], float | str]):
     for (k, metric), value in found.items():
         key = SOURCES[k], metric
         if not isinstance(value, str) and math.isinf(value):
-            value = "infinite, no error" if value > 0 else "infinite, nothing of the source"
+            what = "has no error" if value > 0 else "holds nothing of the source"
+            value = f"infinite, because the estimate {what}"
         if not isinstance(value, str) and math.isnan(value):
             value = "undefined"
         if isinstance(value, str):

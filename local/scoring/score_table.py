@@ -16,6 +16,7 @@ TEXTS = ("id", "group", "source", "failed")
 
 
 MIXTURE, IMPROVEMENT = "_mix", "_imp"
+NO_ARTEFACTS = tuple(f"{name}{MIXTURE}" for name in ("si_sar", "sar_v4", "sar_v3"))
 SCORED = {"version": int | None, "test_hash": str, "engine": str, "metrics": list,
           "model_sha256": str, "recipe": str, "needs_sources": bool | None, "provenance": dict,
           "parameters": NUMBER, "macs_per_second": NUMBER, "audio_seconds_seen": NUMBER,
@@ -85,8 +86,17 @@ def base(column: str) -> str:
 
 
 def failures(scores: pandas.DataFrame) -> pandas.DataFrame:
-    """What failed, where and why: source, metric, reason, n."""
-    table = pandas.DataFrame(reasons(scores), columns=["source", "metric", "reason"])
+    """What failed, where and why: source, metric, reason, n.
+
+    Without what is infinite by definition: the mixture is the sum of its sources, so it has no
+    artefacts, and no value of NO_ARTEFACTS.
+    """
+    found = [
+        (source, name, reason)
+        for source, name, reason in reasons(scores)
+        if not (name in NO_ARTEFACTS and reason.startswith("infinite"))
+    ]
+    table = pandas.DataFrame(found, columns=["source", "metric", "reason"])
     return table.value_counts(sort=False).rename("n").reset_index()
 
 

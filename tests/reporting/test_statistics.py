@@ -116,6 +116,16 @@ def test_several_failures_in_a_row_are_told_apart():
     ]
 
 
+def test_what_is_infinite_by_definition_is_no_failure():
+    scores = table_of([1.0, 2.0])
+    why = "infinite, because the estimate has no error"
+    scores["failed"] = f"sar_v4_mix: {why}; si_sar_mix: silent reference; sar_v4: {why}"
+    found = score_table.failures(scores)[["metric", "reason", "n"]]
+    assert sorted(found.itertuples(index=False, name=None)) == [
+        ("sar_v4", why, 2), ("si_sar_mix", "silent reference", 2),
+    ]  # fmt: skip
+
+
 # intervals
 
 
