@@ -92,7 +92,9 @@ def _name(figure: Figure, axes, found: list[tuple]) -> None:
             left = x + right * 6 - width * (1 - right) / 2
             low = y + up * (height * 0.5 + 4) - height / 2
             box = (left, low, left + width, low + height)
-            tried.append((sum(_shared(box, other) for other in boxes), k, box))
+            hidden = sum(_shared(box, other) for other in boxes)
+            outside = width * height - _shared(box, axes.bbox.extents)
+            tried.append((hidden + outside, k, box))
         _, _, box = min(tried)
         boxes.append(box)
         label.remove()
