@@ -272,7 +272,7 @@ def spectrogram(x: np.ndarray, rate: int) -> np.ndarray:
 
 
 def write(figure: Figure, path: Path | str) -> None:
-    """Write a figure, whole or not at all; the extension says whether as .svg or .png."""
+    """Write a figure atomically, as .svg or .png by its extension."""
     path = Path(path)
     with matplotlib.rc_context(SETTINGS), replace(path) as temporary:
         if path.suffix == ".svg":

@@ -57,7 +57,7 @@ def render(template: str, **context) -> str:
 
 
 def write_page(path: Path | str, template: str, **context) -> None:
-    """Render a template into a file, whole or not at all."""
+    """Render a template into a file, atomically."""
     html = render(template, **context)
     with disk.replace(path) as temporary:
         temporary.write_text(html, encoding="utf-8")

@@ -40,7 +40,7 @@ def read(root: Path = ROOT) -> list[dict[str, str]]:
 
 
 def add(rows: list[dict], root: Path = ROOT) -> None:
-    """Put the rows of a run behind those of the others, whole or not at all."""
+    """Append the rows of a run to those of the others, atomically."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()

@@ -11,8 +11,8 @@ Beside ``forward``, a network that can run live has, found by name:
 
 From Python::
 
-    from local.live import Live
-    from local.pretrained import open_model
+    from local.separation.live import Live
+    from local.model.pretrained import open_model
 
     live = Live(open_model("lstm_complex"))
     for samples in pieces:              # (channel, time), of any length
