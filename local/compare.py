@@ -52,12 +52,11 @@ def _only_data_set() -> str:
     Raises:
         UserError: there is none, or there are several.
     """
-    trained = experiment.EXPERIMENTS.glob("*/*/best_model.pth")
-    names = sorted({path.parent.parent.name for path in trained})
+    names = sorted({of.data for of in experiment.trained()})
     if len(names) > 1:
         raise UserError(f"several data sets have experiments; add --name ({', '.join(names)})")
     if not names:
-        where = experiment.EXPERIMENTS / "*" / "*" / "best_model.pth"
+        where = experiment.EXPERIMENTS / "*" / "*" / experiment.MODEL
         raise UserError(f"{where}: not there; stage 1 makes it")
     return names[0]
 
@@ -131,7 +130,7 @@ def write_examples(
     models, silent = {}, {}
     for of in result.contenders:
         try:
-            models[of.name] = separators.load(of.first.folder / "best_model.pth")
+            models[of.name] = separators.load(of.first.experiment.model)
         except UserError as error:  # its recipe may have gone since it was scored
             silent[of.name] = str(error)
     voices = result.contenders[0].scores.xs(SOURCES[0], level="source")
@@ -279,10 +278,10 @@ def _origins(result: Standings) -> dict[str, dict]:
     found = {}
     for of in result.contenders:
         for member in of.seeds.values():
-            training = disk.read_yaml(member.folder / "provenance.yml", experiment.FACTS)
+            training = member.experiment.facts
             kept = {name: training.get(name) for name in ORIGIN}
             kept["model_sha256"] = member.about["model_sha256"]
-            found[member.folder.name] = {"system": of.name} | kept
+            found[member.experiment.name] = {"system": of.name} | kept
     return found
 
 

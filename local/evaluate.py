@@ -88,8 +88,8 @@ def evaluate(
     """
     if not len(test):
         raise UserError(f"{test.path}: no examples to score")
-    model = folder / "best_model.pth"
-    place = folder / "scores" / test.hash / "scores.csv"
+    of = experiment.Experiment(folder)
+    model, place = of.model, of.scores(test.hash)
     mixtures = example.Job(str(test.path.resolve()), test.hash, engine)
     estimates = mixtures._replace(model=str(model.resolve()), model_sha256=_sha256(model))
     known = _known(place, estimates)

@@ -11,7 +11,7 @@ the others: it gives a line at the end, and the exit code is 1. The stages' outp
 import sys
 from pathlib import Path
 
-from local.base import config, disk, experiment, stage_process
+from local.base import config, experiment, stage_process
 from local.base.errors import Parser, UserError, guard
 
 
@@ -70,7 +70,7 @@ def describe(stage: str, folder: Path) -> str:
     """The result of a stage in an experiment's folder, in a few words."""
     if stage == "evaluate":
         return "scored"
-    facts = disk.read_yaml(folder / "provenance.yml", experiment.FACTS)
+    facts = experiment.Experiment(folder).facts
     if facts.get("training_seconds") is None:
         return "nothing to train by gradients"
     return (

@@ -43,27 +43,26 @@ def main() -> None:
     args = parser.parse_args()
     if args.num_examples < 0:
         raise UserError(f"--num-examples expects 0 or more, found {args.num_examples}")
-    folder = experiment.locate(args)
-    test = manifest.read(experiment.data_dir(folder.parent.name) / "test.csv")
-    place = folder / "scores" / test.hash
-    scores = score_table.read_scores(place / "scores.csv")
-    seed_runs.check_model(folder / "best_model.pth", place / "scores.yml")
+    of = experiment.Experiment(experiment.locate(args))
+    test = manifest.read(experiment.data_dir(of.data) / "test.csv")
+    place = of.scores(test.hash)
+    scores = score_table.read_scores(place)
+    seed_runs.check_model(of.model, place.with_suffix(".yml"))
 
     from local.model import separators, windows
 
-    separator = separators.load(folder / "best_model.pth")
+    separator = separators.load(of.model)
 
     def estimate(mix, rate, sources):
         return windows.estimate(separator, mix, rate, sources)
 
-    table = write_report(folder, place, test, scores, estimate, args.num_examples)
+    table = write_report(of, test, scores, estimate, args.num_examples)
     print(terminal(table))
-    print(f"report: {place / 'index.html'}")
+    print(f"report: {place.parent / 'index.html'}")
 
 
 def write_report(
-    folder: Path,
-    place: Path,
+    of: experiment.Experiment,
     test: manifest.Manifest,
     scores: pandas.DataFrame,
     estimate: Callable,
@@ -72,8 +71,7 @@ def write_report(
     """Write the whole report, or leave what was there.
 
     Args:
-        folder: of the experiment, with conf.yml and provenance.yml.
-        place: the folder of scores.csv and scores.yml.
+        of: the experiment; the report is written beside its scores.
         test: the manifest that was scored.
         scores: what ``score_table.read_scores`` read there.
         estimate: (mix (time,), rate in Hz, sources (2, time)) -> estimates (2, time).
@@ -82,23 +80,24 @@ def write_report(
     Returns:
         the table of ``statistics.by_snr``.
     """
+    scored_by = of.scores(test.hash).with_suffix(".yml")
+    place = scored_by.parent
     table = statistics.by_snr(scores, SEED)
     metric = score_table.headline(table["metric"])
-    seeds = {seed: statistics.by_snr(of, SEED)
-             for seed, of in seed_runs.scores_of_seeds(folder, place.name).items()}  # fmt: skip
+    seeds = {seed: statistics.by_snr(theirs, SEED)
+             for seed, theirs in seed_runs.scores_of_seeds(of, test.hash).items()}  # fmt: skip
     seed_tables = [tables.seeds(seeds, source, metric + IMPROVEMENT)
                    for source in _sources(table, metric) if len(seeds) > 1]  # fmt: skip
     failures = tables.failures(score_table.failures(scores))
-    scored = disk.read_yaml(place / "scores.yml", score_table.SCORED)
+    scored = disk.read_yaml(scored_by, score_table.SCORED)
     made = scored.pop("provenance")
-    training = disk.read_yaml(folder / "provenance.yml", experiment.FACTS)
     about = {
-        HEADS[0]: training | {"init": None},
-        **_starts(training),
+        HEADS[0]: of.facts | {"init": None},
+        **_starts(of.facts),
         HEADS[1]: scored | made,
         HEADS[2]: experiment.provenance() | {"bootstrap_and_sample_seed": SEED},
     }
-    title = f"{folder.name} on {folder.parent.name}"
+    title = f"{of.name} on {of.data}"
     with disk.scratch(place) as stage:
         stage.mkdir()
         table.to_csv(stage / "by_snr.csv", index=False, float_format=f"%.{tables.DIGITS}g")

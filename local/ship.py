@@ -15,6 +15,7 @@ from pathlib import Path
 from local import ROOT
 from local.base import config
 from local.base.errors import Parser, UserError, guard
+from local.base.experiment import Experiment
 
 TOLERANCE_DB = -50.0  # energy of the difference over that of the estimates
 SECONDS = 4.0
@@ -29,7 +30,7 @@ def main() -> None:
     args = parser.parse_args(own)
     if Path(args.name).name != args.name or not args.name.isidentifier():
         raise UserError(f"--as expects letters, digits and _, found {args.name!r}")
-    path, difference = ship(args.experiment / "best_model.pth", args.name, overrides)
+    path, difference = ship(Experiment(args.experiment).model, args.name, overrides)
     size = path.stat().st_size / 1e6
     print(f"{path}: {size:.1f} MB; estimates differ by {difference:.0f} dB from float32's")
 

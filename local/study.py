@@ -28,8 +28,8 @@ METRIC = "si_sdr"
 COSTS = ("parameters", "macs_per_second", "audio_seconds_seen")  # of scores.yml
 
 
-class Experiment(NamedTuple):
-    """One setting's.
+class Trial(NamedTuple):
+    """The experiment of one setting.
 
     Attributes:
         folder: where it is kept.
@@ -100,7 +100,7 @@ def read_settings(words: list[str]) -> tuple[list[str], list[list[str]]]:
 
 def experiments(
     args, data: str, overrides: dict[str, str], keys: list[str], settings: list[list[str]]
-) -> dict[str, Experiment]:
+) -> dict[str, Trial]:
     """The experiments of a study by their settings as typed; all are checked before any is run.
 
     Args:
@@ -126,11 +126,11 @@ def experiments(
         folder = experiment.exp_dir(data, args.model, args.preset, tag)
         names = {"model": args.model, "name": data, "preset": args.preset, "tag": tag}
         names = [f"--{option}={name}" for option, name in names.items() if name]
-        found[",".join(values)] = Experiment(folder, names, changes)
+        found[",".join(values)] = Trial(folder, names, changes)
     return found
 
 
-def carry_out(of: Experiment) -> str | None:
+def carry_out(of: Trial) -> str | None:
     """Train and score one experiment.
 
     Returns:
@@ -144,13 +144,13 @@ def carry_out(of: Experiment) -> str | None:
     return None
 
 
-def said(of: Experiment, test_hash: str) -> str:
+def said(of: Trial, test_hash: str) -> str:
     """A line on an experiment that is done."""
     rows = results({"": of}, test_hash).to_dict("records")
     return "SI-SDR " + ", ".join(f"{row['source']} {row['mean']:.1f} dB" for row in rows)
 
 
-def results(done: dict[str, Experiment], test_hash: str) -> pandas.DataFrame:
+def results(done: dict[str, Trial], test_hash: str) -> pandas.DataFrame:
     """Means over the test mixtures, and what they cost.
 
     Args:
@@ -164,7 +164,7 @@ def results(done: dict[str, Experiment], test_hash: str) -> pandas.DataFrame:
     """
     rows = []
     for setting, of in done.items():
-        place = of.folder / "scores" / test_hash / "scores.csv"
+        place = experiment.Experiment(of.folder).scores(test_hash)
         about = disk.read_yaml(place.with_suffix(".yml"), score_table.SCORED)
         table = statistics.by_snr(score_table.read_scores(place))
         table = table[table["snr_db"] == ALL].set_index(["source", "metric"])

@@ -16,7 +16,6 @@ from pathlib import Path
 from local.base import config, disk, experiment
 from local.base.errors import Parser, UserError, guard
 
-LAST = Path("checkpoints") / "last.ckpt"
 SHOWN_DIFFERENCES = 4
 SAME = {"recipe": "the recipe", "preset": "the preset", "tag": "the tag",
         "train_hash": "the training manifest", "valid_hash": "the validation manifest"}  # fmt: skip
@@ -66,34 +65,34 @@ def main() -> None:
         if args.init and Path(args.init).resolve().is_relative_to(folder.resolve()):
             raise UserError(f"--init {args.init}: --restart would delete it; give a new --tag")
         shutil.rmtree(folder)
-    begun = held(folder)
-    facts["init"], start = beginning(args, begun, last=folder / LAST)
+    of = experiment.Experiment(folder)
+    begun = held(of)
+    facts["init"], start = beginning(args, begun, of.last)
     if rank_zero_only.rank == 0:
         if begun and finished(folder, begun, conf, facts):
             print(f"{folder}: already trained; --restart trains it anew")
             return
-        if not conf["trainer"]["max_epochs"] and (folder / LAST).is_file():
+        if not conf["trainer"]["max_epochs"] and of.last.is_file():
             raise UserError(f"{folder} holds a training that goes on, and --trainer.max_epochs 0"
                             " only copies weights; give a new --tag, or --restart")  # fmt: skip
-        disk.write_yaml(folder / "conf.yml", conf)
-        disk.write_yaml(folder / "provenance.yml", facts)
-    train(folder, args.model, conf, manifests, facts, start)
+        disk.write_yaml(of.conf_path, conf)
+        disk.write_yaml(of.facts_path, facts)
+    train(of, args.model, conf, manifests, facts, start)
 
 
-def held(folder: Path) -> tuple[dict, dict] | None:
-    """Settings and provenance of the training that ``folder`` holds; None where it holds none.
+def held(of: experiment.Experiment) -> tuple[dict, dict] | None:
+    """Settings and provenance of the training that a folder holds; None where it holds none.
 
     Raises:
         UserError: damaged files.
     """
-    if not (folder / "conf.yml").exists():
+    if not of.conf_path.exists():
         return None
     try:
-        conf = disk.read_yaml(folder / "conf.yml")
-        facts = disk.read_yaml(folder / "provenance.yml", experiment.FACTS)
+        conf, facts = of.conf, of.facts
         for key, kinds in (("finished", LIMITS), ("init", INIT)):
             if facts.get(key):
-                disk.expect(facts[key], kinds, folder / "provenance.yml")
+                disk.expect(facts[key], kinds, of.facts_path)
     except UserError as error:
         raise UserError(f"{error}; --restart trains it anew") from None
     return conf, facts
@@ -147,7 +146,7 @@ def finished(folder: Path, begun: tuple[dict, dict], conf: dict, facts: dict) ->
         shown = ", ".join(differing[:SHOWN_DIFFERENCES]) + (f" and {more} more" if more > 0 else "")
         raise UserError(f"{folder} was made with other settings: {shown};"
                         " give a new --tag, or --restart to replace it")  # fmt: skip
-    if not done or not (folder / "best_model.pth").is_file():
+    if not done or not experiment.Experiment(folder).model.is_file():
         return False
     more_epochs = conf["trainer"]["max_epochs"] > done["max_epochs"]
     more_time = seconds(conf["trainer"]["max_time"]) > seconds(done["max_time"])
@@ -169,11 +168,13 @@ def seconds(duration: str | None) -> float:
     return ((days * 24 + hours) * 60 + minutes) * 60 + rest
 
 
-def train(folder: Path, recipe: str, conf: dict, manifests: dict, facts: dict, start) -> None:
+def train(
+    of: experiment.Experiment, recipe: str, conf: dict, manifests: dict, facts: dict, start
+) -> None:
     """Build, fit by gradients where there is something to, fit the rest, and save.
 
     Args:
-        folder: of the experiment.
+        of: where it is written.
         recipe: its name.
         conf: resolved settings.
         manifests: of ``train`` and ``valid``.
@@ -187,7 +188,6 @@ def train(folder: Path, recipe: str, conf: dict, manifests: dict, facts: dict, s
     separator = separators.construct(conf, recipe)
     parameters = separators.count_parameters(separator)
     fits = hasattr(separator.network, "fit") and (not facts["init"] or facts["init"]["refit"])
-    last = folder / LAST
     if start:
         warm_start.put(separator, start)
     if facts["init"]:
@@ -198,10 +198,10 @@ def train(folder: Path, recipe: str, conf: dict, manifests: dict, facts: dict, s
              if facts["macs_per_second"] else ""))  # fmt: skip
     if separator.needs_sources and parameters:
         raise UserError(f"{recipe} is given the references (needs_sources): it cannot be trained")
-    if fits and not last.is_file():
+    if fits and not of.last.is_file():
         fitting.fit(separator, conf, manifests["train"])
     if parameters and conf["trainer"]["max_epochs"]:
-        result = descend(separator, conf, manifests, last, warm=start is not None)
+        result = descend(separator, conf, manifests, of.last, warm=start is not None)
         if result is None:  # not the first process of a distributed training
             return
         facts |= result
@@ -213,9 +213,9 @@ def train(folder: Path, recipe: str, conf: dict, manifests: dict, facts: dict, s
     about = {"provenance": facts}
     for key in ("parameters", "macs_per_second", "audio_seconds_seen", "training_seconds", "seed"):
         about[key] = facts.get(key)
-    checkpoint.save(folder / "best_model.pth", separator, about)
-    disk.write_yaml(folder / "provenance.yml", facts)
-    print(f"{folder / 'best_model.pth'}: written")
+    checkpoint.save(of.model, separator, about)
+    disk.write_yaml(of.facts_path, facts)
+    print(f"{of.model}: written")
 
 
 def descend(separator, conf: dict, manifests: dict, last: Path, warm: bool) -> dict | None:

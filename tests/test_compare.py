@@ -49,7 +49,7 @@ def here(garden, tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "DOTS", 20)
     monkeypatch.setattr(figures, "quality_against_cost", lambda *_: Figure())
 
-    from local.model import separators
+    from local.model import separators, windows
 
     def load(path):
         text = Path(path).read_bytes().decode()
@@ -58,7 +58,7 @@ def here(garden, tmp_path, monkeypatch):
         return float(text.split()[0])
 
     monkeypatch.setattr(separators, "load", load)
-    monkeypatch.setattr(separators, "separate", lambda gain, mix, rate, sources: gain * sources)
+    monkeypatch.setattr(windows, "estimate", lambda gain, mix, rate, sources: gain * sources)
     return tmp_path
 
 
@@ -267,8 +267,8 @@ def test_one_that_is_damaged_does_not_stop_the_others(here, monkeypatch, capsys,
     assert len(said) == 1
     # stage 3 of another one goes on too
     test_hash = manifest.read("data/garden/test.csv").hash
-    found = seed_runs.siblings(Path("exp/garden/ant"), test_hash)
-    assert list(found.values()) == [Path("exp/garden/ant/scores") / test_hash / "scores.csv"]
+    found = seed_runs.siblings(experiment.Experiment("exp/garden/ant"), test_hash)
+    assert [of.folder for of in found.values()] == [Path("exp/garden/ant")]
     told = capsys.readouterr().err.splitlines()
     assert len(told) == (name != "scores.yml")
     assert all(name in line for line in told)
@@ -291,7 +291,7 @@ def test_one_that_may_not_be_read_does_not_stop_the_others(here, monkeypatch, ca
     assert about["left_out"]["theirs"].endswith("conf.yml: Permission denied")
     test_hash = manifest.read("data/garden/test.csv").hash
     capsys.readouterr()
-    assert len(seed_runs.siblings(Path("exp/garden/ant"), test_hash)) == 1
+    assert len(seed_runs.siblings(experiment.Experiment("exp/garden/ant"), test_hash)) == 1
     assert "Permission denied" in capsys.readouterr().err
 
 
@@ -299,12 +299,12 @@ def test_a_seed_whose_scores_are_damaged_does_not_stop_the_report_of_another(her
     places = [make_scored(name, seed=seed) for seed, name in enumerate(("ant", "ant_b", "ant_c"))]
     (places[1] / "scores.csv").write_text("id,snr_db\n")
     folder, test_hash = places[0].parents[1], places[0].name
-    assert list(seed_runs.scores_of_seeds(folder, test_hash)) == [0, 2]
+    assert list(seed_runs.scores_of_seeds(experiment.Experiment(folder), test_hash)) == [0, 2]
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"seed 1 is left out: {places[1] / 'scores.csv'}")
     (places[0] / "scores.csv").write_text("id,snr_db\n")
     with pytest.raises(UserError, match=r"scores\.csv"):
-        seed_runs.scores_of_seeds(folder, test_hash)
+        seed_runs.scores_of_seeds(experiment.Experiment(folder), test_hash)
 
 
 def test_each_reason_to_be_left_out(here, monkeypatch, capsys):

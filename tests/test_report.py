@@ -91,7 +91,7 @@ def separate(mix, rate, sources):
 
 def run(home, test, place, number=1, separate=separate):
     scores = score_table.read_scores(place / "scores.csv")
-    return report.write_report(home, place, test, scores, separate, number)
+    return report.write_report(experiment.Experiment(home), test, scores, separate, number)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -228,8 +228,8 @@ def test_only_the_seed_may_differ_between_siblings(tmp_path):
     disk.write_yaml(other / "provenance.yml", facts)
     unscored, _, place_of = make(tmp_path, tag="_unscored", seed=4)
     place_of.rename(unscored / "scores" / "another")
-    found = seed_runs.siblings(home, test.hash)
-    assert found == {
+    found = seed_runs.siblings(experiment.Experiment(home), test.hash)
+    assert {seed: of.scores(test.hash) for seed, of in found.items()} == {
         0: place / "scores.csv",
         7: twin / "scores" / test.hash / "scores.csv",
     }

@@ -119,7 +119,7 @@ def test_what_cannot_be_varied_is_said_before_anything_is_run(words, line, ran, 
 
 
 def test_an_experiment_is_trained_and_then_scored(monkeypatch):
-    of = study.Experiment(Path("exp/d/toy_a"), ["--model=toy"], {"model.gain": "0.1"})
+    of = study.Trial(Path("exp/d/toy_a"), ["--model=toy"], {"model.gain": "0.1"})
     asked = []
 
     def run_stage(*words):

@@ -16,6 +16,7 @@ import triplet_trees
 from local import ROOT, train
 from local.base import config, disk, progress
 from local.base.errors import UserError
+from local.base.experiment import Experiment
 from local.corpus import manifest
 from local.model import checkpoint, separators
 
@@ -210,7 +211,7 @@ def test_continued_at_an_epoch_equals_uninterrupted(place, monkeypatch, changes)
 
 def same_training(place, one, other):
     """Weights, optimiser and scheduler of two trainings agree."""
-    states = [torch.load(trained(place, name) / train.LAST, weights_only=True)
+    states = [torch.load(Experiment(trained(place, name)).last, weights_only=True)
               for name in (one, other)]  # fmt: skip
     for name, value in states[0]["state_dict"].items():
         torch.testing.assert_close(states[1]["state_dict"][name], value, atol=1e-6, rtol=0)
@@ -239,7 +240,7 @@ def test_a_schedule_over_the_run_ends_with_it(place, monkeypatch, limits, low, h
     changes = {"scheduler.name": "CosineOverRun", "scheduler.interval": "step",
                "scheduler.arguments": "{warmup: 0.0, floor: 0.1}", "optim.lr": "1e-3"}  # fmt: skip
     stage(monkeypatch, "--model", "convtasnet", changes=NARROW | changes | limits)
-    state = torch.load(trained(place) / train.LAST, weights_only=True)
+    state = torch.load(Experiment(trained(place)).last, weights_only=True)
     lr = state["optimizer_states"][0]["param_groups"][0]["lr"]
     assert low * 1e-3 * 0.999 <= lr <= high * 1e-3 * 1.001
 
@@ -248,7 +249,7 @@ def test_killed_inside_an_epoch_equals_uninterrupted(place, monkeypatch):
     """kill -9 after a checkpoint between two epochs; the same command goes on from there."""
     changes = NARROW | {"trainer.checkpoint_steps": 1, "trainer.max_epochs": 40}
     process = child(place, changes)
-    last = trained(place) / train.LAST
+    last = Experiment(trained(place)).last
     deadline = time.monotonic() + 120
     middle = False
     while not middle:
@@ -269,7 +270,7 @@ def test_killed_inside_an_epoch_equals_uninterrupted(place, monkeypatch):
 def test_interrupted_by_the_user_says_how_to_go_on(place):
     changes = NARROW | {"trainer.max_epochs": 100000}
     process = child(place, changes)
-    last = trained(place) / train.LAST
+    last = Experiment(trained(place)).last
     deadline = time.monotonic() + 120
     while not last.is_file():
         assert time.monotonic() < deadline
@@ -348,7 +349,7 @@ def test_a_diverging_loss_stops_and_keeps_the_last_good_checkpoint(place, monkey
     toy_recipes.use_root(monkeypatch, place)
     with pytest.raises(UserError, match="became nan in epoch 1"):
         stage(monkeypatch, "--model", "toy", changes=SMALL | {"trainer.max_epochs": 9})
-    state = torch.load(trained(place, "toy") / train.LAST, weights_only=True)
+    state = torch.load(Experiment(trained(place, "toy")).last, weights_only=True)
     assert state["epoch"] == 0
     assert all(value.isfinite().all() for value in state["state_dict"].values())
 

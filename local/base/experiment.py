@@ -5,6 +5,7 @@ made of them. Both are relative to the current directory; run.sh changes to the 
 """
 
 import datetime
+import functools
 import importlib.metadata
 import platform
 import re
@@ -13,11 +14,12 @@ import sys
 from pathlib import Path
 
 from local import ROOT
-from local.base import config
+from local.base import config, disk
 from local.base.command_line import check_name
 from local.base.errors import UserError
 
 DATA, EXPERIMENTS = Path("data"), Path("exp")
+MODEL = "best_model.pth"
 FOLDERS = ("compare", "study")  # of a data set, beside its experiments
 NUMBER = int | float | None
 FACTS = {"recipe": str, "preset": str | None, "tag": str | None, "seed": int | None,
@@ -26,6 +28,56 @@ FACTS = {"recipe": str, "preset": str | None, "tag": str | None, "seed": int | N
 """What provenance.yml must hold, and the types of what it may hold."""
 PACKAGES = ("torch", "torchaudio", "pytorch-lightning", "asteroid", "asteroid-filterbanks",
             "numpy", "scipy", "pandas", "museval", "soundfile")  # fmt: skip
+
+
+class Experiment:
+    """The folder of a training: where its files lie, and what they say, each read once.
+
+    Args:
+        folder: ``exp/<data>/<experiment>``; nothing of it needs to be there.
+
+    Attributes:
+        name, data: of the experiment, and of the data set.
+        conf_path, facts_path, model, last: conf.yml, provenance.yml, the best weights, and the
+            state that a training continues from.
+    """
+
+    def __init__(self, folder: Path | str):
+        self.folder = folder = Path(folder)
+        self.name, self.data = folder.name, folder.parent.name
+        self.conf_path, self.facts_path = folder / "conf.yml", folder / "provenance.yml"
+        self.model, self.last = folder / MODEL, folder / "checkpoints" / "last.ckpt"
+
+    @functools.cached_property
+    def conf(self) -> dict:
+        """The resolved settings.
+
+        Raises:
+            UserError: missing or damaged.
+        """
+        return disk.read_yaml(self.conf_path, {"seed": int})
+
+    @functools.cached_property
+    def facts(self) -> dict:
+        """The provenance: how it was trained.
+
+        Raises:
+            UserError: missing or damaged.
+        """
+        return disk.read_yaml(self.facts_path, FACTS)
+
+    def scores(self, test_hash: str) -> Path:
+        """The path of its scores.csv on a test set; scores.yml is beside it."""
+        return self.folder / "scores" / test_hash / "scores.csv"
+
+    def scored_on(self) -> list[str]:
+        """Hashes of the test sets that it is scored on."""
+        return sorted(path.parent.name for path in self.folder.glob("scores/*/scores.csv"))
+
+
+def trained() -> list[Experiment]:
+    """All experiments that have a model."""
+    return [Experiment(path.parent) for path in sorted(EXPERIMENTS.glob(f"*/*/{MODEL}"))]
 
 
 def add_arguments(parser) -> None:
@@ -88,12 +140,12 @@ def locate(args) -> Path:
         candidates = [exp_dir(args.name, args.model, args.preset, args.tag)]
     else:
         candidates = sorted(EXPERIMENTS.glob(f"*/{experiment}"))
-    found = [path for path in candidates if (path / "best_model.pth").is_file()]
+    found = [path for path in candidates if Experiment(path).model.is_file()]
     if len(found) > 1:
         names = ", ".join(path.parent.name for path in found)
         raise UserError(f"{experiment} was trained on several data sets; add --name ({names})")
     if not found:
-        where = EXPERIMENTS / (args.name or "*") / experiment / "best_model.pth"
+        where = EXPERIMENTS / (args.name or "*") / experiment / MODEL
         raise UserError(f"{where}: not there; stage 1 makes it (--stage 1 with the same options)")
     return found[0]
 

@@ -7,7 +7,7 @@
 from pathlib import Path
 
 from local import ROOT
-from local.base import config, disk
+from local.base import config, disk, experiment
 from local.base.errors import UserError, nearest
 
 
@@ -46,10 +46,11 @@ def locate(model: Path | str) -> Path | None:
         return found[0] if found else None
     path = Path(text)
     if path.is_dir():
-        if not (path / "best_model.pth").is_file():
-            raise UserError(f"{path}: expected the folder of an experiment, found no best_model.pth"
+        found = experiment.Experiment(path).model
+        if not found.is_file():
+            raise UserError(f"{path}: expected the folder of an experiment, found no {found.name}"
                             " in it; stage 1 makes it")  # fmt: skip
-        return path / "best_model.pth"
+        return found
     if path.exists() or path.suffix == ".pth":
         return path
     raise UserError(f"unknown model {text!r}{nearest(text, config.recipes())}"

@@ -14,20 +14,21 @@ import pandas
 
 from local.base import disk
 from local.base.errors import UserError, refusal
+from local.base.experiment import Experiment
 from local.scoring import metrics, score_table, seed_runs
 from local.scoring.score_table import MIXTURE
 
 
-class Experiment(NamedTuple):
-    """A trained and scored experiment.
+class Scored(NamedTuple):
+    """An experiment and its scores on one test set.
 
     Attributes:
-        folder: ``exp/<data>/<experiment>``.
+        experiment: where it lies.
         scores: rows of scores.csv, indexed by id and source.
         about: scores.yml.
     """
 
-    folder: Path
+    experiment: Experiment
     scores: pandas.DataFrame
     about: dict
 
@@ -43,12 +44,12 @@ class Contender(NamedTuple):
     """
 
     name: str
-    seeds: dict[int | None, Experiment]
+    seeds: dict[int | None, Scored]
     scores: pandas.DataFrame
     bound: bool
 
     @property
-    def first(self) -> Experiment:
+    def first(self) -> Scored:
         """The experiment that is heard."""
         return next(iter(self.seeds.values()))
 
@@ -58,7 +59,7 @@ class Contender(NamedTuple):
         return float(np.mean([np.nan if value is None else value for value in found]))
 
 
-def find(folder: Path, test_hash: str) -> tuple[list[Experiment], dict[str, str]]:
+def find(folder: Path, test_hash: str) -> tuple[list[Scored], dict[str, str]]:
     """The experiments of a data set that were scored alike on one test set, and the others.
 
     Args:
@@ -71,41 +72,41 @@ def find(folder: Path, test_hash: str) -> tuple[list[Experiment], dict[str, str]
     found, left_out = [], {}
     for path in sorted(folder.iterdir() if folder.is_dir() else ()):
         try:
-            if any((path / name).exists() for name in ("conf.yml", "best_model.pth", "scores")):
-                found.append(_read(path, test_hash))
+            of = Experiment(path)
+            if any(place.exists() for place in (of.conf_path, of.model, path / "scores")):
+                found.append(_read(of, test_hash))
         except (UserError, OSError) as error:  # such as a folder of another user
             left_out[path.name] = refusal(error) or str(error)
     kept, unlike = _scored_alike(found)
     return kept, dict(sorted((left_out | unlike).items()))
 
 
-def _read(folder: Path, test_hash: str) -> Experiment:
+def _read(of: Experiment, test_hash: str) -> Scored:
     """An experiment's scores on one test set.
 
     Raises:
         UserError: it cannot take part; the line says why.
     """
-    place = folder / "scores" / test_hash / "scores.csv"
+    place = of.scores(test_hash)
     partial = place.with_name("scores.partial.csv")
-    for name in ("best_model.pth", "conf.yml", "provenance.yml"):
-        if not (folder / name).is_file():
-            raise UserError(f"no {name}: its training is unfinished; stage 1 continues it")
+    for path in (of.model, of.conf_path, of.facts_path):
+        if not path.is_file():
+            raise UserError(f"no {path.name}: its training is unfinished; stage 1 continues it")
     if not place.is_file():
         if partial.is_file():
             raise UserError("its scoring is unfinished; stage 2 continues it")
-        others = sorted(path.parent.name for path in folder.glob("scores/*/scores.csv"))
-        if others:
+        if others := of.scored_on():
             raise UserError(f"scored on another test set ({', '.join(others)}); stage 2 scores it")
         raise UserError("not scored; stage 2 scores it")
-    seed_runs.read_settings(folder)
+    _ = of.conf, of.facts  # what is damaged ends here
     about = disk.read_yaml(place.with_suffix(".yml"), score_table.SCORED)
     if about.get("version") != metrics.VERSION:
         raise UserError("scored by another version of the metrics; run stage 2 again")
-    seed_runs.check_model(folder / "best_model.pth", place.with_suffix(".yml"))
-    return Experiment(folder, score_table.read_scores(place).set_index(["id", "source"]), about)
+    seed_runs.check_model(of.model, place.with_suffix(".yml"))
+    return Scored(of, score_table.read_scores(place).set_index(["id", "source"]), about)
 
 
-def _scored_alike(found: list[Experiment]) -> tuple[list[Experiment], dict[str, str]]:
+def _scored_alike(found: list[Scored]) -> tuple[list[Scored], dict[str, str]]:
     """Those with the engine, and then with all the metrics, that most have."""
     if not found:
         return [], {}
@@ -119,11 +120,11 @@ def _scored_alike(found: list[Experiment]) -> tuple[list[Experiment], dict[str, 
     for of in found:
         missing = [name for name in metrics.METRICS if name in common - {*of.about["metrics"]}]
         if of.about["engine"] != engine:
-            unlike[of.folder.name] = (
+            unlike[of.experiment.name] = (
                 f"scored by engine {of.about['engine']}, most by {engine}; stage 2 scores it so"
             )
         elif missing:
-            unlike[of.folder.name] = (
+            unlike[of.experiment.name] = (
                 f"scored without {', '.join(missing)}, which most have; stage 2 adds them"
             )
         else:
@@ -131,24 +132,24 @@ def _scored_alike(found: list[Experiment]) -> tuple[list[Experiment], dict[str, 
     return kept, unlike
 
 
-def group_seeds(found: list[Experiment], test_hash: str) -> list[Contender]:
+def group_seeds(found: list[Scored], test_hash: str) -> list[Contender]:
     """Contenders of experiments; those that differ in their training seed only become one."""
-    folders = [of.folder for of in found]
-    rest = {of.folder: of for of in found}
+    all_found = [of.experiment for of in found]
+    rest = {of.experiment: of for of in found}
     contenders = []
     while rest:
         of = rest[next(iter(rest))]
-        places = seed_runs.siblings(of.folder, test_hash, folders)
-        seeds = {seed: rest.pop(path.parents[2]) for seed, path in sorted(places.items())
-                 if path.parents[2] in rest}  # fmt: skip
+        alike = seed_runs.siblings(of.experiment, test_hash, all_found)
+        seeds = {seed: rest.pop(other) for seed, other in sorted(alike.items())
+                 if other in rest}  # fmt: skip
         contenders.append(_contender(seeds))
     return contenders
 
 
-def _contender(seeds: dict[int | None, Experiment]) -> Contender:
+def _contender(seeds: dict[int | None, Scored]) -> Contender:
     members = list(seeds.values())
     bound = bool(members[0].about.get("needs_sources"))
-    names = [of.folder.name for of in members]
+    names = [of.experiment.name for of in members]
     if len(members) == 1:
         return Contender(names[0], seeds, members[0].scores, bound)
     scores = members[0].scores.copy()

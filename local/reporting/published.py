@@ -115,11 +115,12 @@ def collect(folder: Path, table: str = DEFAULT_TABLE) -> list[dict[str, str]]:
         raise UserError(f"unknown table {table!r}{nearest(table, known)} (there are:"
                         f" {', '.join(known)})")  # fmt: skip
     folder = Path(os.path.abspath(folder))
-    if not (folder / "provenance.yml").is_file():
+    of = experiment.Experiment(folder)
+    if not of.facts_path.is_file():
         raise UserError(f"{folder}: expected an experiment, exp/<data>/<experiment>; found no"
-                        " provenance.yml in it")  # fmt: skip
+                        f" {of.facts_path.name} in it")  # fmt: skip
     scores = _scores_folder(folder)
-    origin = _origin(folder, scores)
+    origin = _origin(of, scores)
     rows = []
     with open(scores / "by_snr.csv", newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -149,14 +150,16 @@ def _scores_folder(folder: Path) -> Path:
     return found[0]
 
 
-def _origin(folder: Path, scores: Path) -> dict[str, str]:
+def _origin(of: experiment.Experiment, scores: Path) -> dict[str, str]:
     """Where an experiment's numbers come from: the columns ORIGIN, data and experiment."""
-    training = disk.read_yaml(folder / "provenance.yml", experiment.FACTS | {"command": list})
-    scoring = disk.read_yaml(scores / "scores.yml", {"provenance": dict | None})
+    training = of.facts
+    disk.expect(training, {"command": list}, of.facts_path)
+    about = of.scores(scores.name).with_suffix(".yml")
+    scoring = disk.read_yaml(about, {"provenance": dict | None})
     _, changes = config.split_dotted(training["command"])
     facts = training | {
-        "data": folder.parent.name,
-        "experiment": folder.name,
+        "data": of.data,
+        "experiment": of.name,
         "bound": "oracle" if scoring.get("needs_sources") else None,
         "test_hash": scores.name,
         "engine": scoring.get("engine"),

@@ -187,7 +187,7 @@ def systems(standings: Standings) -> pandas.DataFrame:
     rows = [
         {
             "system": of.name,
-            "experiments": " ".join(member.folder.name for member in of.seeds.values()),
+            "experiments": " ".join(member.experiment.name for member in of.seeds.values()),
             "seeds": " ".join(str(seed) for seed in of.seeds),
             "bound": int(of.bound),
             **{key: of.cost(key) for key in COSTS},

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas
 
-from local.base import config, disk, experiment
+from local.base import config, disk
 from local.base.errors import UserError, refusal
+from local.base.experiment import Experiment
 from local.scoring import score_table
 
 SAME_CONF = ("trainer.max_epochs", "trainer.max_time")  # free to change, but not between seeds
@@ -25,41 +26,43 @@ def check_model(model: Path, scored: Path) -> None:
         raise UserError(f"{model} has changed since {scored} was written; run stage 2 again")
 
 
-def siblings(folder: Path, test_hash: str, among: Iterable[Path] | None = None) -> dict[int, Path]:
-    """Trainings that differ from this one only in their seed: seed -> scores.csv.
+def siblings(
+    of: Experiment, test_hash: str, among: Iterable[Experiment] | None = None
+) -> dict[int, Experiment]:
+    """Trainings that differ from this one only in their seed: seed -> experiment.
 
     Recipe, preset, data and settings are the same, and so is the test set. This experiment is
     one of them. Of two with one seed the first by name counts, and this one before all.
 
     Args:
-        folder: of the experiment.
+        of: the experiment.
         test_hash: of the test manifest.
-        among: folders to look at; None: all beside it. Of these, what is damaged is a line.
+        among: experiments to look at; None: all beside it. Of these, what is damaged is a line.
     """
-    conf, facts = read_settings(folder)
-    flat, found = config.flatten(conf), {conf["seed"]: folder / "scores" / test_hash / "scores.csv"}
-    for other in sorted(folder.parent.iterdir() if among is None else among):
-        path = other / "scores" / test_hash / "scores.csv"
+    if among is None:
+        among = map(Experiment, sorted(of.folder.parent.iterdir()))
+    flat, found = config.flatten(of.conf), {of.conf["seed"]: of}
+    for other in among:
         try:
-            files = (path, other / "conf.yml", other / "provenance.yml")
+            files = (other.scores(test_hash), other.conf_path, other.facts_path)
             if not all(file.exists() for file in files):
                 continue
-            their_conf, their_facts = read_settings(other)
+            conf, facts = other.conf, other.facts
         except (UserError, OSError) as error:
             print("left out, because its settings cannot be read:"
                   f" {refusal(error) or error}", file=sys.stderr)  # fmt: skip
             continue
-        their_flat = config.flatten(their_conf)
-        same = config.differences(conf, their_conf) == ["seed"]
+        their_flat = config.flatten(conf)
+        same = config.differences(of.conf, conf) == ["seed"]
         same &= all(flat.get(key) == their_flat.get(key) for key in SAME_CONF)
-        same &= all(facts.get(key) == their_facts.get(key) for key in SAME_FACTS)
-        same &= _start(facts) == _start(their_facts)
+        same &= all(of.facts.get(key) == facts.get(key) for key in SAME_FACTS)
+        same &= _start(of.facts) == _start(facts)
         if same:
-            found.setdefault(their_conf["seed"], path)
+            found.setdefault(conf["seed"], other)
     return found
 
 
-def scores_of_seeds(folder: Path, test_hash: str) -> dict[int, pandas.DataFrame]:
+def scores_of_seeds(of: Experiment, test_hash: str) -> dict[int, pandas.DataFrame]:
     """Scores of an experiment and its ``siblings``: seed -> what ``read_scores`` read.
 
     Another one's that are damaged are left out with a line.
@@ -68,11 +71,11 @@ def scores_of_seeds(folder: Path, test_hash: str) -> dict[int, pandas.DataFrame]
         UserError: its own are damaged.
     """
     found = {}
-    for seed, path in siblings(folder, test_hash).items():
+    for seed, other in siblings(of, test_hash).items():
         try:
-            found[seed] = score_table.read_scores(path)
+            found[seed] = score_table.read_scores(other.scores(test_hash))
         except UserError as error:
-            if path.is_relative_to(folder):
+            if other is of:
                 raise
             print(f"seed {seed} is left out: {error}", file=sys.stderr)
     return found
@@ -82,13 +85,3 @@ def _start(facts: dict) -> tuple:
     """What a training started from."""
     init = facts.get("init") or {}
     return init.get("sha256"), init.get("refit")
-
-
-def read_settings(folder: Path) -> tuple[dict, dict]:
-    """The settings and the facts of an experiment: conf.yml and provenance.yml.
-
-    Raises:
-        UserError: one of them is missing or damaged.
-    """
-    conf = disk.read_yaml(folder / "conf.yml", {"seed": int})
-    return conf, disk.read_yaml(folder / "provenance.yml", experiment.FACTS)

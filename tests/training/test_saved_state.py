@@ -9,6 +9,7 @@ import triplet_trees
 
 from local import train
 from local.base.errors import UserError
+from local.base.experiment import Experiment
 
 RATE = 8000
 SMALL = {
@@ -33,7 +34,7 @@ def begun(tmp_path, monkeypatch):
         train.main()
 
     go_on(1)
-    return tmp_path / "exp" / "d" / "toy" / train.LAST, go_on
+    return Experiment(tmp_path / "exp" / "d" / "toy").last, go_on
 
 
 def without(key):

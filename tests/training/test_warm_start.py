@@ -12,6 +12,7 @@ import triplet_trees
 from local import train
 from local.base import disk, experiment
 from local.base.errors import UserError
+from local.base.experiment import Experiment
 from local.model import checkpoint, pretrained
 from local.training.system import System
 
@@ -206,7 +207,7 @@ def test_cut_off_and_continued_equals_uninterrupted(stage, monkeypatch):
             stage("convtasnet", "--init", str(start), tag="parts", **changes)
     start.unlink()
     parts = stage("convtasnet", "--init", str(start), tag="parts", **changes)
-    states = [torch.load(folder / train.LAST, weights_only=True) for folder in (whole, parts)]
+    states = [torch.load(Experiment(folder).last, weights_only=True) for folder in (whole, parts)]
     assert same(*(state["state_dict"] for state in states))
     assert same(weights(whole), weights(parts))
     assert facts(parts)["init"] == facts(whole)["init"]
