@@ -13,10 +13,10 @@ STAGES=(prepare train evaluate report compare) # number N runs local/<its name>.
 OPTION_TABLE='
 -  stage         STAGE        first stage to run; default 0
 -  stop-stage    STAGE        last stage to run; default 4
--  model         NAME         recipe to run; default convtasnet
+-  model         NAME         recipe to run; default convtasnet, alone what ships
 -  data          DIR          root of a tree of triplets; default the embedded egs_data
 -  name          WORD         what to call the data set; default the last part of DIR
--  preset        NAME         partial settings of the recipe: tiny, small; default all its settings
+-  preset        NAME         partial settings of the recipe: tiny, small, ...; default all its settings
 -  tag           WORD         what tells this experiment from others of the recipe
 1  restart       -            train from scratch and forget what was trained before
 1  init          WEIGHTS      start from the weights of a recipe, an experiment or a file

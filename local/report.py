@@ -244,7 +244,7 @@ def key_facts(about: dict, table: pandas.DataFrame) -> dict[str, str]:
     overall = table[table["snr_db"] == ALL]
     return {
         "recipe": scored["recipe"],
-        "preset": training.get("preset") or "none, its full settings",
+        "preset": _preset(training),
         **_started(about.get(STARTED)),
         "training seed": str(training.get("seed", tables.NOTHING)),
         "audio seen in training": pages.duration(training.get("audio_seconds_seen")),
@@ -255,6 +255,13 @@ def key_facts(about: dict, table: pandas.DataFrame) -> dict[str, str]:
         "test set": f"{overall['n'].max()} mixtures in {overall['n_groups'].max()} groups",
         "test hash": scored["test_hash"],
     }
+
+
+def _preset(training: dict) -> str:
+    """Name of the preset and what it is for."""
+    if not training.get("preset"):
+        return "none, its full settings"
+    return ": ".join(filter(None, (training["preset"], training.get("preset_is"))))
 
 
 def _started(init: dict | None) -> dict[str, str]:

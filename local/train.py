@@ -55,7 +55,9 @@ def main() -> None:
     manifests = {split: manifest.read(experiment.data_dir(name) / f"{split}.csv")
                  for split in ("train", "valid")}  # fmt: skip
     facts = {
-        "recipe": args.model, "preset": args.preset, "tag": args.tag, "data": name,
+        "recipe": args.model, "preset": args.preset,
+        "preset_is": config.describe_preset(args.model, args.preset) if args.preset else None,
+        "tag": args.tag, "data": name,
         "seed": conf["seed"],
         "train_hash": manifests["train"].hash, "valid_hash": manifests["valid"].hash,
         **experiment.provenance(),

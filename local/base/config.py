@@ -64,6 +64,13 @@ def common() -> dict:
     return _parse(ROOT / "recipes" / COMMON)[0]
 
 
+def describe_preset(recipe: str, preset: str) -> str:
+    """What a preset is, in one line: the comment behind its name."""
+    text = plain_yaml.read_text(_conf_path(recipe)).partition(f"\n{PRESETS}:")[2]
+    found = re.search(rf"^  {re.escape(preset)}:[ ]*#[ ]*(.*)$", text, re.MULTILINE)
+    return found.group(1).strip() if found else ""
+
+
 def describe(recipe: str) -> str:
     """What a recipe is, in one line: the first comment line of its conf.yml."""
     with open(_conf_path(recipe), encoding="utf-8") as lines:
@@ -110,9 +117,12 @@ def flatten(tree: dict, prefix: str = "", stop: dict | None = None) -> dict:
 
 
 def differences(a: dict, b: dict) -> list[str]:
-    """Dotted keys in which two settings differ and that can change the result."""
+    """Dotted keys in which two settings differ and that can change the result.
+
+    One that is not there yet, in settings of before it came, is as null.
+    """
     flat_a, flat_b = flatten(a), flatten(b)
-    keys = [k for k in flat_a | flat_b if flat_a.get(k, ...) != flat_b.get(k, ...)]
+    keys = [k for k in flat_a | flat_b if flat_a.get(k) != flat_b.get(k)]
     return [k for k in keys if not any(k == n or k.startswith(f"{n}.") for n in NO_EFFECT)]
 
 

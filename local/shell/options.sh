@@ -102,10 +102,15 @@ given() {
   return 1
 }
 
-# settle_model: MODEL, RECIPE and EXPERIMENT, which every stage from 1 on is told
+# settle_model: MODEL, RECIPE and EXPERIMENT, which every stage from 1 on is told, and FIRST_LOOK,
+# whether no model, data or preset is named: then the weights that ship are trained on a little.
 settle_model() {
   local names
-  given model convtasnet || true
+  FIRST_LOOK=yes
+  if given model || given data || given preset; then FIRST_LOOK=''; fi
+  REPLY=convtasnet
+  [[ -z $FIRST_LOOK ]] || REPLY=$(awk '$1 == "default:" { print $2 }' "$ROOT/recipes/shipped.yml")
+  given model "$REPLY" || true
   MODEL=$REPLY
   CONF=$ROOT/recipes/$MODEL/conf.yml
   if [[ $MODEL == */* || ! -f $CONF ]]; then
@@ -117,8 +122,8 @@ settle_model() {
   RECIPE=(--model="$MODEL")
   if given preset; then
     RECIPE+=(--preset="$REPLY")
-  elif ! given model && ! given data; then
-    RECIPE+=(--preset=tiny) # ./run.sh alone is for a first look
+  elif [[ -n $FIRST_LOOK ]]; then
+    RECIPE+=(--preset=first_look)
   fi
   EXPERIMENT=("${RECIPE[@]}")
   if given tag; then EXPERIMENT+=(--tag="$REPLY"); fi
@@ -254,9 +259,10 @@ settle_data() {
 }
 
 # settle_init: a file or folder that --init names is seen from the checkout. A recipe goes before
-# one of its name, as with winnow --model.
+# one of its name, as with winnow --model. A first look starts from what ships.
 settle_init() {
   local i
+  if [[ -n $FIRST_LOOK ]] && ! given init; then GIVEN+=(init) VALUES+=("$MODEL"); fi
   for ((i = 0; i < ${#GIVEN[@]}; i++)); do
     [[ ${GIVEN[i]} == init && ! -f $ROOT/recipes/${VALUES[i]}/conf.yml ]] || continue
     [[ ${VALUES[i]} == /* || ! -e ${VALUES[i]} ]] || VALUES[i]=$PWD/${VALUES[i]}
@@ -312,7 +318,7 @@ show_help() {
   local number option kind meaning
   name_stages
   cat <<END
-./run.sh                                     embedded data, a tiny Conv-TasNet, a report per SNR
+./run.sh                                     a first look: the weights that ship, embedded data, a report
 ./run.sh --model NAME --data DIR             all stages on a tree of triplets
 ./run.sh --stage 2 --model NAME              only evaluation and what comes after
 ./run.sh --model NAME --optim.lr 3e-4        any key of recipes/NAME/conf.yml by its dotted name

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from local import SOURCES
 from local.base.errors import UserError, nearest
 from local.model.separators import Separator
-from local.training import mixtures
+from local.training import average, mixtures
 from local.training import schedules as own_schedules
 from local.training.losses import SourceLoss, si_sdr
 from local.training.saved_state import AFRESH, KEPT
@@ -45,12 +45,19 @@ class System(AsteroidSystem):
         super().__init__(separator, None, source_loss, None, config=conf)
         self.train_data = mixtures.training(train_manifest, conf["data"], conf["seed"])
         self.valid_data = mixtures.validation(valid_manifest, conf["data"])
+        decay = conf["trainer"]["ema"]
+        self.average = None if decay is None else average.exponential(separator, decay)
         self.objective = getattr(separator.network, "loss", None)
         self.pit = conf["loss"]["permutation"] == "pit" and self.objective is None
         self.audio_seconds = 0.0
         self.best = {"loss": float("inf"), "epoch": -1, "state": None, "metrics": {}}
         self._totals: dict[str, torch.Tensor] = {}
         self._val_loss: float | None = None
+
+    @property
+    def judged(self) -> Separator:
+        """What is validated and kept: the average (``trainer.ema``), or the weights themselves."""
+        return self.model if self.average is None else self.average.module
 
     # ------------------------------------------------------------------ data
 
@@ -114,9 +121,9 @@ class System(AsteroidSystem):
     def validation_step(self, batch, batch_idx) -> None:
         """Add one batch to the sums for the epoch's means."""
         mix, sources = batch
-        estimates = self.model(mix)
+        estimates = self.judged(mix)
         if self.objective is not None:
-            loss, terms = self.objective(mix, sources)
+            loss, terms = self.judged.network.loss(mix, sources)
         else:
             loss, terms = self.loss_func(estimates, sources)
         values = {"val_loss": loss.expand(len(mix))}
@@ -142,7 +149,7 @@ class System(AsteroidSystem):
         if not math.isfinite(self._val_loss):
             raise UserError(self._diverged("the validation loss", self._val_loss))
         if self._val_loss < self.best["loss"]:
-            weights = self.model.network.state_dict()
+            weights = self.judged.network.state_dict()
             state = {name: value.detach().cpu().clone() for name, value in weights.items()}
             self.best = {
                 "loss": self._val_loss,
@@ -166,6 +173,8 @@ class System(AsteroidSystem):
     def optimizer_step(self, *args, **kwargs) -> None:
         """A step-wise scheduler moves with the optimiser."""
         super().optimizer_step(*args, **kwargs)
+        if self.average is not None:
+            self.average.update_parameters(self.model)
         if self.scheduler is not None and self.config["scheduler"]["interval"] == "step":
             self._move_scheduler(None)
 

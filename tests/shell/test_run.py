@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local.base import config
+from local.model import pretrained
 
-PLAIN = ["--model=convtasnet", "--preset=tiny"]
+DEFAULT = pretrained.default()
+PLAIN = [f"--model={DEFAULT}", "--preset=first_look"]
 
 
 class Result:
@@ -66,12 +68,12 @@ def assert_refused(result, *parts):
     assert result.calls == []
 
 
-def test_alone_it_runs_all_stages_of_tiny_convtasnet_on_the_embedded_data(run):
+def test_alone_it_trains_what_ships_on_the_embedded_data(run):
     result = run()
     assert result.code == 0, result.err
     assert result.calls == [
         ["local.prepare", f"--data={ROOT}/egs_data", "--name=egs_data"],
-        ["local.train", *PLAIN, "--name=egs_data"],
+        ["local.train", *PLAIN, "--name=egs_data", f"--init={DEFAULT}"],
         ["local.evaluate", *PLAIN, "--name=egs_data"],
         ["local.report", *PLAIN, "--name=egs_data"],
         ["local.compare", "--name=egs_data"],
