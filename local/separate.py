@@ -109,9 +109,10 @@ def _parse() -> argparse.Namespace:
     add("inputs", nargs="*", metavar="INPUT",
         help="a file of any format that soundfile reads, a folder (searched recursively), a"
              " pattern in quotes, or - for standard input (wav or the like, or see --pcm)")
-    add("--model", metavar="NAME|DIR|FILE",
+    add("--model", metavar="NAME|DIR|FILE[,...]",
         help="a recipe (with weights, or without training), the folder of an experiment, or"
-             " its best_model.pth; default: the model that ships with winnow")
+             " its best_model.pth; default: the model that ships with winnow; the mean of several,"
+             " with commas between")
     add("--out", type=Path, metavar="DIR", help="folder of the outputs; default: beside the inputs")
     add("--sources", type=_sources, metavar="LIST",
         help=f"outputs, separated by commas; default {','.join(SOURCES)}; on standard output"

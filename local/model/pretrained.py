@@ -10,18 +10,40 @@ from local import ROOT
 from local.base import config, disk, experiment
 from local.base.errors import UserError, nearest
 
+SEPARATOR = ","  # between the names of several models
 
-def default(use: str = "default") -> str:
-    """The default recipe for a use, from recipes/shipped.yml.
+
+def shipped(use: str = "default") -> dict[str, float]:
+    """The default recipes for a use, from recipes/shipped.yml, each with its weight in the mean.
 
     Raises:
-        UserError: the file names none.
+        UserError: the file names none; neither a recipe, nor a list of some, nor a mapping of
+            recipes to numbers.
     """
     path = ROOT / "recipes" / "shipped.yml"
-    name = disk.read_yaml(path).get(use)
-    if name is None:
+    found = disk.read_yaml(path).get(use)
+    if found is None:
         raise UserError(f"{path}: names no recipe for {use!r}; choose one with --model")
-    return name
+    if isinstance(found, str):
+        found = [found]
+    if isinstance(found, list):
+        found = dict.fromkeys(found, 1)
+    right = isinstance(found, dict) and found
+    right = right and all(isinstance(name, str) and type(weight) in (int, float)
+                          for name, weight in found.items())  # fmt: skip
+    if not right:
+        raise UserError(f"{path}: {use!r} expects a recipe, a list of recipes, or recipes with a"
+                        f" weight each, found {found!r}")  # fmt: skip
+    return found
+
+
+def default(use: str = "default") -> str:
+    """The default for a use, as ``--model`` names it.
+
+    Raises:
+        UserError: see ``shipped``.
+    """
+    return SEPARATOR.join(shipped(use))
 
 
 def locate(model: Path | str) -> Path | None:
@@ -57,19 +79,43 @@ def locate(model: Path | str) -> Path | None:
                     " (a recipe, the folder of an experiment, or a model file)")  # fmt: skip
 
 
-def open_model(model: Path | str | None = None):
+def open_model(model: Path | str | None = None, single: str | None = None):
     """The separator of a model, on the CPU, in eval mode; ``infos["file"]`` is its file.
 
     Args:
-        model: see ``locate``; None: the default of recipes/shipped.yml. A recipe without weights
-            is built from its settings if it needs no fitting.
+        model: see ``locate``, or several with commas between, whose estimates are averaged; None:
+            the default of recipes/shipped.yml. A recipe without weights is built from its settings
+            if it needs no fitting.
+        single: what takes one model only, for the line that says so.
 
     Raises:
-        UserError: no such model, not a model file, an oracle, not trained.
+        UserError: no such model, not a model file, an oracle, not trained; several where one is
+            taken, or at different sample rates.
     """
+    weights = shipped() if model is None else _listed(model)
+    if len(weights) == 1:
+        return _open_one(*weights)
+    if single:
+        raise UserError(
+            f"{single} takes one model, found {', '.join(weights)}; choose with --model"
+        )
+    from local.model import bag
+
+    return bag.Bag([_open_one(name) for name in weights], list(weights.values()))
+
+
+def _listed(model: Path | str) -> dict[Path | str, float]:
+    """The members of a list with commas, each of the same weight; a path may hold commas too."""
+    text = str(model)
+    if SEPARATOR not in text or Path(text).exists():
+        return {model: 1}
+    return dict.fromkeys(filter(None, text.split(SEPARATOR)), 1) or {model: 1}
+
+
+def _open_one(model: Path | str):
+    """``open_model`` of one."""
     from local.model import separators
 
-    model = default() if model is None else model
     path = locate(model)
     separator = separators.build(str(model)) if path is None else separators.load(path)
     if separator.needs_sources:

@@ -72,7 +72,7 @@ def main() -> None:
     add("--format", required=True, choices=list(SUFFIXES), help="what to write")
     add("--out", type=Path, metavar="FILE", help="default: the recipe's name, here")
     args = parser.parse_args()
-    separator = pretrained.open_model(args.model)
+    separator = pretrained.open_model(args.model, single="export")
     out = args.out or Path(separator.recipe + SUFFIXES[args.format])
     apart = export(separator, out, args.format)
     print(f"winnow: {out}: {separator.recipe} ({separator.infos['file']}) as {args.format},"

@@ -44,7 +44,7 @@ def main(args: argparse.Namespace) -> None:
     if sys.stdin.isatty() or sys.stdout.isatty():
         raise UserError("--stream is from a pipe or file to a pipe or file, not for a terminal")
     torch.set_num_threads(1)  # a step is too small for several threads
-    separator = pretrained.open_model(args.model or pretrained.default("live"))
+    separator = pretrained.open_model(args.model or pretrained.default("live"), "--stream")
     separator.to(choose_device("cpu" if args.device == "auto" else args.device))
     say(f"{separator.recipe}, {separator.infos['file']}")
     try:

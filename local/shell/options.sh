@@ -109,7 +109,7 @@ settle_model() {
   FIRST_LOOK=yes
   if given model || given data || given preset; then FIRST_LOOK=''; fi
   REPLY=convtasnet
-  [[ -z $FIRST_LOOK ]] || REPLY=$(awk '$1 == "default:" { print $2 }' "$ROOT/recipes/shipped.yml")
+  [[ -z $FIRST_LOOK ]] || REPLY=$(awk '/^default:/ { gsub(/[][{},:]/, " "); print $2 }' "$ROOT/recipes/shipped.yml")
   given model "$REPLY" || true
   MODEL=$REPLY
   CONF=$ROOT/recipes/$MODEL/conf.yml
