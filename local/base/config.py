@@ -117,12 +117,9 @@ def flatten(tree: dict, prefix: str = "", stop: dict | None = None) -> dict:
 
 
 def differences(a: dict, b: dict) -> list[str]:
-    """Dotted keys in which two settings differ and that can change the result.
-
-    One that is not there yet, in settings of before it came, is as null.
-    """
+    """Dotted keys in which two settings differ and that can change the result."""
     flat_a, flat_b = flatten(a), flatten(b)
-    keys = [k for k in flat_a | flat_b if flat_a.get(k) != flat_b.get(k)]
+    keys = [k for k in flat_a | flat_b if flat_a.get(k, ...) != flat_b.get(k, ...)]
     return [k for k in keys if not any(k == n or k.startswith(f"{n}.") for n in NO_EFFECT)]
 
 
