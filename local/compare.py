@@ -17,7 +17,7 @@ from local.base.errors import Parser, UserError, guard
 from local.corpus import manifest
 from local.reporting import contenders, figures, pages, significance, standings, statistics, tables
 from local.reporting.standings import Standings
-from local.scoring import metrics
+from local.scoring import metrics, score_table
 from local.scoring.score_table import IMPROVEMENT
 
 EXAMPLES = 3  # to listen to, per SNR: worst, median and best, on average over the contenders
@@ -177,9 +177,9 @@ def _of_example(result: Standings, name: str, snr_db: float) -> dict:
         "snr_db": snr_db,
         "scores": pages.json_numbers(scores),
         "table": tables.Table(f"Scores of {name}", header, rows),
-        "remarks": [f"{of.name}, {source}: {of.scores['failed'][name, source]}"
+        "remarks": [f"{of.name}, {source}: {why}"
                     for of in result.contenders for source in SOURCES
-                    if of.scores["failed"][name, source]],
+                    if (why := score_table.remark(of.scores["failed"][name, source]))],
     }  # fmt: skip
 
 

@@ -172,9 +172,10 @@ def _known(place: Path, job: example.Job) -> pandas.DataFrame | None:
     if not isinstance(held, dict) or not job.identity.items() <= held.items():
         return None
     columns = [name for name in (*metrics.METRICS, *metrics.EXTRAS) if name in table]
-    reasons = [dict(item.split(": ", 1) for item in text.split("; ") if item)
-               for text in table[FAILED]]  # fmt: skip
-    table[FAILED] = [{name: why for name, why in of.items() if name in columns} for of in reasons]
+    table[FAILED] = [
+        {name: why for name, why in score_table.read_failed(text).items() if name in columns}
+        for text in table[FAILED]
+    ]
     return table[[*columns, FAILED]]
 
 
@@ -197,8 +198,9 @@ def _with_improvement(table: pandas.DataFrame, mixture: pandas.DataFrame) -> pan
 def _write(place: Path, test: manifest.Manifest, table: pandas.DataFrame, about: dict) -> None:
     """Write scores and what they are of; what was kept of interrupted work is then removed."""
     rows = test.rows.set_index("id").loc[table.index.get_level_values("id")]
-    text = ["; ".join(f"{name}: {why}" for name, why in of.items()) for of in table[FAILED]]
-    table = table.reset_index().assign(**{FAILED: text})
+    table = table.reset_index().assign(
+        **{FAILED: table[FAILED].map(score_table.write_failed).array}
+    )
     for place_of, name in enumerate(("snr_db", "group"), 1):
         table.insert(place_of, name, rows[name].to_numpy())
     with disk.replace(place) as temporary:

@@ -356,8 +356,8 @@ def _of_example(rows: pandas.DataFrame, level: str) -> dict:
         "level": level,
         "scores": pages.json_numbers(values),
         "table": tables.example(rows),
-        "remarks": [f"{row['source']}: {row['failed']}" for row in rows.to_dict("records")
-                    if row.get("failed")],
+        "remarks": [f"{row['source']}: {why}" for row in rows.to_dict("records")
+                    if (why := score_table.remark(row.get("failed", "")))],
     }  # fmt: skip
 
 

@@ -86,27 +86,43 @@ def base(column: str) -> str:
 
 
 def failures(scores: pandas.DataFrame) -> pandas.DataFrame:
-    """What failed, where and why: source, metric, reason, n.
-
-    Without what is infinite by definition: the mixture is the sum of its sources, so it has no
-    artefacts, and no value of NO_ARTEFACTS.
-    """
-    found = [
-        (source, name, reason)
-        for source, name, reason in reasons(scores)
-        if not (name in NO_ARTEFACTS and reason.startswith("infinite"))
-    ]
+    """What failed, where and why, without what ``is_by_definition``: source, metric, reason, n."""
+    found = [of for of in reasons(scores) if not is_by_definition(*of[1:])]
     table = pandas.DataFrame(found, columns=["source", "metric", "reason"])
     return table.value_counts(sort=False).rename("n").reset_index()
 
 
+def is_by_definition(name: str, reason: str) -> bool:
+    """Whether a score cannot be finite: a mixture is the sum of its sources, without artefacts."""
+    return name in NO_ARTEFACTS and reason.startswith("infinite")
+
+
 def reasons(scores: pandas.DataFrame) -> list[tuple[str, str, str]]:
-    """(source, metric, reason) of each failure; ``failed`` reads ``metric: reason; ...``."""
+    """(source, metric, reason) of each failure."""
     if "failed" not in scores.columns:
         return []
-    found = []
-    for source, text in zip(scores["source"], scores["failed"], strict=True):
-        for item in filter(None, text.split("; ")):
-            name, _, reason = item.partition(": ")
-            found.append((source, name, reason))
-    return found
+    return [
+        (source, name, reason)
+        for source, text in zip(scores["source"], scores["failed"], strict=True)
+        for name, reason in read_failed(text).items()
+    ]
+
+
+def write_failed(failed: dict[str, str]) -> str:
+    """The column ``failed`` of {metric: reason}: ``metric: reason; ...``; no reason holds ";"."""
+    return "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+
+
+def read_failed(text: str) -> dict[str, str]:
+    """{metric: reason}, of what ``write_failed`` wrote."""
+    return {
+        name: reason
+        for name, _, reason in (item.partition(": ") for item in filter(None, text.split("; ")))
+    }
+
+
+def remark(text: str) -> str:
+    """The column ``failed``, without what ``is_by_definition``."""
+    failed = read_failed(text)
+    return write_failed({name: why for name, why in failed.items()
+                         if not is_by_definition(name, why)})  # fmt: skip

@@ -124,6 +124,8 @@ def test_what_is_infinite_by_definition_is_no_failure():
     assert sorted(found.itertuples(index=False, name=None)) == [
         ("sar_v4", why, 2), ("si_sar_mix", "silent reference", 2),
     ]  # fmt: skip
+    said = f"si_sar_mix: silent reference; sar_v4: {why}"
+    assert score_table.remark(scores["failed"].iloc[0]) == said
 
 
 # intervals
