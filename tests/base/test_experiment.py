@@ -378,3 +378,24 @@ def test_commit(here, monkeypatch):
     assert experiment._commit() == f"{clean}-dirty"
     monkeypatch.setenv("PATH", "")
     assert experiment._commit() == "unknown"
+
+
+def test_an_experiment_knows_its_files_and_reads_each_once(tmp_path):
+    folder = tmp_path / "exp" / "garden" / "toy_a"
+    of = experiment.Experiment(folder)
+    assert (of.name, of.data) == ("toy_a", "garden")
+    place = folder / "scores" / "0123" / "scores.csv"
+    assert of.scores("0123") == place
+    assert of.scored_on() == []
+    place.parent.mkdir(parents=True)
+    place.touch()
+    assert of.scored_on() == ["0123"]
+    assert of.model == folder / "best_model.pth"
+    assert of.last == folder / "checkpoints" / "last.ckpt"
+    (folder / "conf.yml").write_text("seed: 3\n")
+    (folder / "provenance.yml").write_text("recipe: 5\n")
+    for _ in range(2):
+        assert of.conf == {"seed": 3}
+        (folder / "conf.yml").unlink(missing_ok=True)
+    with pytest.raises(UserError, match=r"provenance\.yml: expected 'recipe' of type str"):
+        _ = of.facts
