@@ -14,6 +14,7 @@ from pathlib import Path
 from local import SOURCES
 from local.base import disk, experiment, progress
 from local.base.errors import Parser, UserError, guard
+from local.base.names import TEXT
 from local.corpus import manifest
 from local.reporting import contenders, figures, pages, significance, standings, statistics, tables
 from local.reporting.standings import Standings
@@ -111,7 +112,7 @@ def write_comparison(
         cards, silent = write_examples(stage, test, result)
         title = f"Comparison on {data}"
         text = summary(title, result, about)
-        (stage / "summary.md").write_text(text, encoding="utf-8")
+        (stage / "summary.md").write_text(text, **TEXT)
         context = _context(title, result, about, cards, silent)
         pages.write_page(stage / "index.html", "compare.html", **context)
 

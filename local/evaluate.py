@@ -16,7 +16,7 @@ import pandas
 
 from local import SOURCES
 from local.base import disk, experiment, parallel, progress
-from local.base.errors import Parser, UserError, guard
+from local.base.errors import CONTINUES, Parser, UserError, guard
 from local.corpus import manifest
 from local.scoring import example, metrics, score_table
 from local.scoring.journal import FAILED, Journal
@@ -237,4 +237,4 @@ def _sha256(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    guard(main)
+    guard(main, again=CONTINUES)

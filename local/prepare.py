@@ -17,9 +17,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from local.base import progress
+from local.base.command_line import check_name
 from local.base.disk import replace, write_yaml
 from local.base.errors import Parser, UserError, guard, nearest
 from local.base.experiment import data_dir
+from local.base.file_kind import irregular
+from local.base.names import TEXT, shown
 from local.corpus import manifest
 from local.corpus.manifest import ROOT_FILE, Row
 from local.corpus.triplets import GOOD_DB, SPLITS, Fit, Look, Rejection, look, scan
@@ -51,8 +54,7 @@ def main() -> None:
     if not 0 <= args.max_rejected <= 100:
         raise UserError(f"--max-rejected {args.max_rejected:g}: expected 0 to 100")
     root = args.data.resolve()
-    own_name = Path(os.path.abspath(args.data)).name
-    out = data_dir(own_name if args.name is None else args.name)
+    out = data_dir(name_of(args.data) if args.name is None else args.name)
     check_place(root, out)
 
     looks = look_at(root, args.channel)
@@ -67,6 +69,19 @@ def main() -> None:
         write_manifests(out, splits, {"root": str(root), "channel": args.channel})
     except OSError as error:
         raise UserError(f"{out}: cannot be written to ({error.strerror})") from None
+
+
+def name_of(tree: Path) -> str:
+    """What the data set of a tree is called: as its folder.
+
+    Raises:
+        UserError: that cannot name a data set.
+    """
+    own_name = Path(os.path.abspath(tree)).name
+    try:
+        return check_name(own_name, "--data")
+    except UserError as error:
+        raise UserError(f"{error}; give another with --name") from None
 
 
 def check_place(root: Path, out: Path) -> None:
@@ -128,16 +143,17 @@ def look_at(root: Path, channel: int | None) -> dict[str, Look]:
                 folders, strays = scan(root, split)
             except OSError as error:
                 raise UserError(f"{root / split}: cannot be listed ({error.strerror})") from None
-            looks[split] = Look(len([stray for stray in strays if stray.folder]), [], strays)
+            looks[split] = Look(len([stray for stray in strays if stray.folder]), [], strays, [])
             tasks += [(root, split, folder, channel) for folder in folders]
     workers = max(1, min(cpu_count(), len(tasks) // FOLDERS_PER_WORKER))
     results = Parallel(workers, return_as="generator")(delayed(look)(*task) for task in tasks)
     seen_in_turn = progress.bar(results, "looking", len(tasks), "folders")
     for (_, split, *_), seen in zip(tasks, seen_in_turn, strict=True):
-        mixtures, examples, rejections = looks[split]
+        mixtures, examples, rejections, unclosed = looks[split]
         examples += seen.examples
         rejections += seen.rejections
-        looks[split] = Look(mixtures + seen.mixtures, examples, rejections)
+        unclosed += seen.unclosed
+        looks[split] = Look(mixtures + seen.mixtures, examples, rejections, unclosed)
     return looks
 
 
@@ -150,8 +166,11 @@ def regroup(folder: Path, examples: list[tuple[Row, Fit]]) -> list[tuple[Row, Fi
         UserError: groups.csv lacks a column, or gives one folder two groups.
     """
     path = folder / "groups.csv"
-    if not path.exists():
+    what = irregular(path)
+    if what == "nothing there":
         return examples
+    if what:
+        raise UserError(f"{path}: expected a file, found {what}")
     groups = {}
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -206,7 +225,7 @@ def summary(
         yield f"{split + taken}: {_describe(rows)}"
     others = [name for name in list_folders(root) if name not in SPLITS]
     if others:
-        yield f"not a split, ignored: {', '.join(others)}"
+        yield f"not a split, ignored: {', '.join(map(shown, others))}"
     fits = [example for split in SPLITS for example in splits[split]]
     scaled = [fit for _, fit in fits if (fit.voice_gain, fit.noise_gain) != (1, 1)]
     if scaled:
@@ -221,6 +240,12 @@ def summary(
         yield (
             f"warning: {len(fair)} mixtures differ from voice + noise by {GOOD_DB:g} dB or more"
             f" (clipped?); they are used; the worst: {mix}, {worst:.1f} dB"
+        )
+    unclosed = [path for seen in looks.values() for path in seen.unclosed]
+    if unclosed:
+        yield (
+            f"{len(unclosed)} files say that they hold no samples; what is there is used;"
+            f" the first: {unclosed[0]}"
         )
     by_reason = collections.defaultdict(list)
     for seen in looks.values():
@@ -280,7 +305,7 @@ def check_enough(
 
 def write_rejected(path: Path, rejections: Iterable[Rejection]) -> None:
     """What was left out, and why, as CSV; only the header where nothing was."""
-    with replace(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+    with replace(path) as temporary, open(temporary, "w", newline="", **TEXT) as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(Rejection._fields)
         table.writerows(rejections)

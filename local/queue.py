@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from local.base import config, experiment, stage_process
-from local.base.errors import Parser, UserError, guard
+from local.base.errors import CONTINUES, Parser, UserError, guard
 
 
 def main() -> None:
@@ -80,4 +80,4 @@ def describe(stage: str, folder: Path) -> str:
 
 
 if __name__ == "__main__":
-    guard(main)
+    guard(main, again=CONTINUES)

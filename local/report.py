@@ -17,6 +17,7 @@ import pandas
 from local import SOURCES
 from local.base import disk, experiment, progress
 from local.base.errors import Parser, UserError, guard
+from local.base.names import TEXT
 from local.corpus import manifest
 from local.reporting import figures, pages, statistics, tables
 from local.reporting.statistics import ALL
@@ -106,7 +107,7 @@ def write_report(
         shown += more
         common = {"title": title, "table": table, "metric": metric, "failures": failures,
                   "seed_tables": seed_tables, "about": about, "shown": shown}  # fmt: skip
-        (stage / "summary.md").write_text(summary(**common), encoding="utf-8")
+        (stage / "summary.md").write_text(summary(**common), **TEXT)
         context = _context(**common, scores=scores, seeds=list(seeds), cards=cards)
         pages.write_page(stage / "index.html", "report.html", **context)
         (stage / "audio").mkdir(exist_ok=True)  # with no example it replaces what was there

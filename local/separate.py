@@ -33,9 +33,9 @@ def separate(mix, rate: int, model=None, device: str = "auto") -> dict:
     """Voice and noise of a recording, as the program ``winnow`` estimates them.
 
     Args:
-        mix: numpy array or tensor of a floating type, (time,) or (channel, time); each channel
-            is separated by itself.
-        rate: Hz, any from 1000 to 768000.
+        mix: numpy array or tensor of a floating type, (time,) or (channel, time), with no more
+            channels than samples; each channel is separated by itself.
+        rate: Hz, a whole number from 1000 to 768000.
         model: what ``--model`` takes, or, to load it only once, what
             ``local.model.pretrained.open_model`` returned; None: the default model.
         device: auto, cpu, cuda or mps.
@@ -48,27 +48,54 @@ def separate(mix, rate: int, model=None, device: str = "auto") -> dict:
         UserError: another array, no samples, NaN or infinite samples, an unknown model or device,
             a rate out of range.
     """
+    import numpy as np
     import torch
 
-    from local.base.audio import HIGHEST_RATE, LOWEST_RATE
     from local.model import pretrained, windows
 
-    signal_ = torch.as_tensor(mix)
-    if signal_.dim() not in (1, 2) or not signal_.is_floating_point() or not signal_.numel():
-        raise UserError("expected floating-point samples (time,) or (channel, time), at least one;"
-                        f" found {signal_.dtype} {tuple(signal_.shape)}")  # fmt: skip
-    if rate != int(rate) or not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        raise UserError(f"expected a rate from {LOWEST_RATE} to {HIGHEST_RATE} Hz, found {rate!r}")
+    rate, tensor = _whole_rate(rate), isinstance(mix, torch.Tensor)
+    array = mix.detach() if tensor else _array(mix)
+    floating = array.is_floating_point() if tensor else array.dtype.kind == "f"
+    _check_shape(tuple(array.shape), floating, array.dtype)
     if not isinstance(model, torch.nn.Module):
         model = pretrained.open_model(model)
     model.to(pretrained.choose_device(device))
-    rows = signal_.detach().reshape(-1, signal_.shape[-1]).float().cpu()
-    pieces = windows.estimate_finite(model, lambda: rows.split(windows.RESAMPLED, -1), int(rate))
-    estimates = torch.cat(list(pieces), -1).reshape(len(SOURCES), *signal_.shape)
-    estimates = estimates.to(signal_)
-    if not isinstance(mix, torch.Tensor):
-        estimates = estimates.numpy()
+    # torch takes no foreign order of bytes, no negative strides and nothing that is read-only
+    rows = array if tensor else torch.from_numpy(array.astype(np.float32, "C"))
+    rows = rows.reshape(-1, array.shape[-1]).float().cpu()
+    pieces = windows.estimate_finite(model, lambda: rows.split(windows.RESAMPLED, -1), rate)
+    estimates = torch.cat(list(pieces), -1).reshape(len(SOURCES), *array.shape)
+    estimates = estimates.to(mix) if tensor else estimates.numpy().astype(array.dtype)
     return dict(zip(SOURCES, estimates, strict=True))
+
+
+def _array(mix):
+    """``mix`` as numpy has it."""
+    import numpy as np
+
+    try:
+        return np.asarray(mix)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"expected an array of samples, found {type(mix).__name__} ({error})"
+                        ) from None  # fmt: skip
+
+
+def _whole_rate(rate) -> int:
+    from local.base.audio import HIGHEST_RATE, LOWEST_RATE
+
+    with contextlib.suppress(TypeError, ValueError, OverflowError):  # text, NaN, infinity
+        if rate == int(rate) and LOWEST_RATE <= rate <= HIGHEST_RATE:
+            return int(rate)
+    raise UserError(f"expected a rate from {LOWEST_RATE} to {HIGHEST_RATE} Hz, found {rate!r}")
+
+
+def _check_shape(shape: tuple[int, ...], floating: bool, kind) -> None:
+    if not floating or len(shape) not in (1, 2) or 0 in shape:
+        raise UserError("expected floating-point samples (time,) or (channel, time), full scale"
+                        f" being 1, at least one; found {kind} {shape}")  # fmt: skip
+    if len(shape) == 2 and shape[0] > shape[1]:
+        raise UserError(f"expected (channel, time), found {shape[0]} channels of {shape[1]}"
+                        " samples; soundfile has (time, channel): give mix.T")  # fmt: skip
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ import pandas
 
 from local import SOURCES
 from local.base import config, disk, experiment, stage_process
-from local.base.errors import Parser, UserError, guard
+from local.base.errors import CONTINUES, Parser, UserError, guard
 from local.corpus import manifest
 from local.reporting import statistics
 from local.reporting.statistics import ALL
@@ -199,4 +199,4 @@ def write(place: Path, table: pandas.DataFrame, keys: str, about: dict) -> None:
 
 
 if __name__ == "__main__":
-    guard(main)
+    guard(main, again=CONTINUES)

@@ -14,7 +14,7 @@ import warnings
 from pathlib import Path
 
 from local.base import config, disk, experiment
-from local.base.errors import Parser, UserError, guard
+from local.base.errors import CONTINUES, Parser, UserError, guard
 
 SHOWN_DIFFERENCES = 4
 SAME = {"recipe": "the recipe", "preset": "the preset", "tag": "the tag",
@@ -349,4 +349,4 @@ def _majority_order(system) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    guard(main)
+    guard(main, again=CONTINUES)

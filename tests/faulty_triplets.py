@@ -1,5 +1,6 @@
 """Faults of triplets, each made by a function that does one thing to a faultless folder."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -90,6 +91,21 @@ def link_to_nowhere(folder, name):
 def folder_instead(folder, name):
     (folder / name).unlink()
     (folder / name).mkdir()
+
+
+def pipe_instead(folder, name):
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+
+
+def link_to_itself(folder, name):
+    (folder / name).unlink()
+    (folder / name).symlink_to(name)
+
+
+def link_to_a_device(folder, name):
+    (folder / name).unlink()
+    (folder / name).symlink_to("/dev/zero")
 
 
 def add_residual(folder: Path, residual_db: float) -> None:
@@ -191,13 +207,21 @@ FAULTS = {
     "broken link": (
         lambda f: link_to_nowhere(f, MIX),
         MIX,
-        "unreadable file",
-        "No such file",
+        "no regular file",
+        "a link to nothing",
     ),
     "folder as file": (
         lambda f: folder_instead(f, "voice.wav"),
         "voice.wav",
-        "unreadable file",
-        "directory",
+        "no regular file",
+        "a folder",
+    ),
+    "pipe": (lambda f: pipe_instead(f, "voice.wav"), "voice.wav", "no regular file", "a pipe"),
+    "loop": (lambda f: link_to_itself(f, MIX), MIX, "no regular file", "leads to itself"),
+    "device": (
+        lambda f: link_to_a_device(f, "noise.wav"),
+        "noise.wav",
+        "no regular file",
+        "a device",
     ),
 }

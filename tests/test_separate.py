@@ -2,54 +2,20 @@
 
 import io
 import os
-import signal
 import sys
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-import toy_recipes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local import separate
 from local.base.errors import UserError
-from local.model import checkpoint, pretrained, separators
+from local.model import separators
 
 RATE = 8000  # the toy's
-CONF = {"data.sample_rate": RATE}
-
-
-@pytest.fixture
-def winnow(tmp_path, monkeypatch, capfd):
-    """A function that runs the program in an empty folder -> exit code, lines on standard error.
-
-    The default model is a toy whose voice is 0.75 and whose noise 0.25 of the mixture.
-    """
-    root = tmp_path / "checkout"
-    toy_recipes.make_recipe(root, "toy", toy_recipes.PLAIN, CONF)
-    toy_recipes.make_recipe(root, "free", toy_recipes.PLAIN, CONF | {"mixture_consistency": "none"})
-    toy_recipes.make_recipe(root, "oracle", toy_recipes.ORACLE, CONF)
-    toy_recipes.use_root(monkeypatch, root)
-    monkeypatch.setattr(pretrained, "ROOT", root)
-    (root / "recipes" / "shipped.yml").write_text("default: toy\n")
-    for name, gains in (("toy", (0.75, 0.25)), ("free", (2.0, 0.5))):
-        separator = separators.build(name)
-        separator.network.gains.data = torch.tensor(gains)
-        checkpoint.save(root / f"recipes/{name}/pretrained/toy.pth", separator, {})
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-
-    def run(*words, stdin=b""):
-        monkeypatch.setattr(sys, "argv", ["winnow", *map(str, words)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        with pytest.raises(SystemExit) as ended:
-            separate.main()
-        return ended.value.code, capfd.readouterr().err.splitlines()
-
-    yield run
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def write(path, frames=5000, channels=1, rate=RATE, peak=0.5, **options):
@@ -299,7 +265,7 @@ def test_faults_of_standard_input(stdin, expected, winnow):
 
 @settings(max_examples=20, deadline=None)
 @given(
-    st.integers(1, 3000), st.integers(0, 3), st.sampled_from([1000, 8000, 22050, 44100, 96000]),
+    st.integers(3, 3000), st.integers(0, 3), st.sampled_from([1000, 8000, 22050, 44100, 96000]),
     st.sampled_from(["f4", "f8"]), st.booleans(),
 )  # fmt: skip
 def test_arrays_and_tensors(length, channels, rate, kind, as_tensor):
@@ -338,9 +304,9 @@ def test_the_function_and_the_program_agree(winnow):
 @pytest.mark.parametrize(
     ("mix", "rate", "expected"),
     [
-        (np.zeros(0, "f4"), RATE, r"at least one; found torch.float32 \(0,\)"),
-        (np.zeros((2, 3, 4), "f4"), RATE, r"found torch.float32 \(2, 3, 4\)"),
-        (np.zeros(5, "i2"), RATE, r"expected floating-point samples .* found torch.int16"),
+        (np.zeros(0, "f4"), RATE, r"at least one; found float32 \(0,\)"),
+        (np.zeros((2, 3, 4), "f4"), RATE, r"found float32 \(2, 3, 4\)"),
+        (np.zeros(5, "i2"), RATE, r"expected floating-point samples .* found int16"),
         (np.array([0.0, np.nan]), RATE, "NaN or infinite, the first at 0.000 s"),
         (np.zeros(5, "f4"), 1, "expected a rate from 1000 to 768000 Hz, found 1"),
         (np.zeros(5, "f4"), 8000.5, "found 8000.5"),

@@ -6,13 +6,16 @@ is 1, so a 16-bit sample is an integer over 32768, and reading and writing again
 
 import io
 import math
+import os
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from local.base import sound_header
 from local.base.disk import replace
 from local.base.errors import UserError
+from local.base.file_kind import irregular
 
 LOWEST_RATE, HIGHEST_RATE = 1000, 768_000  # Hz, of recordings and models; outside, it is a mistake
 BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32}
@@ -46,17 +49,95 @@ def read(
         UserError: missing, unreadable, not a sound file; several channels and none chosen.
     """
     try:
-        with soundfile.SoundFile(path) as file:
+        with open_sound(path) as file:
             file.seek(min(start, file.frames))
             samples, rate = file.read(frames, dtype="float32", always_2d=True), file.samplerate
     except (OSError, soundfile.LibsndfileError) as error:
-        raise UserError(f"{path}: {fault(path, error)}") from None
+        raise UserError(f"{path}: cannot be read ({reason(error)})") from None
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     count = samples.shape[1]
     if channel is None and count > 1:
         raise UserError(f"{path}: expected 1 channel, found {count}; choose one of them")
     if (channel or 0) >= count:
         raise UserError(f"{path}: expected channel {channel} (from 0), found {count} channels")
     return np.ascontiguousarray(samples[:, channel or 0]), rate
+
+
+def open_sound(path: Path | str, **raw) -> soundfile.SoundFile:
+    """Open a sound file; all of winnow does it here.
+
+    A wav whose writer was killed before it wrote a size holds what is there.
+
+    Args:
+        path: a regular file of any format that libsndfile knows.
+        raw: soundfile's options for samples without a header.
+
+    Raises:
+        UserError: missing, no regular file, no sound file; the line does not name it.
+    """
+    what = irregular(path)
+    if what == "nothing there":
+        raise UserError("not there")
+    if what:
+        raise UserError(f"expected a sound file, found {what}")
+    try:
+        file = soundfile.SoundFile(os.fsencode(path), **raw)
+        if not file.frames and not raw:
+            patch = look_inside(path)[0].patch
+            if patch:
+                file.close()
+                file = _Patched(path, patch)
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise UserError(f"cannot be read ({reason(error)})") from None
+    except TypeError:  # soundfile's, on a name that ends in .raw
+        raise UserError("cannot be read (samples without a header)") from None
+    return file
+
+
+def look_inside(path: Path | str) -> tuple[sound_header.Samples, bool]:
+    """Where the samples of a file are, and whether it is an Ogg file that was cut off.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open(path, "rb") as file:
+        try:
+            samples = sound_header.find(file)
+        except EOFError:
+            samples = None
+        return samples or sound_header.Samples(0, None, 0, {}), sound_header.is_cut_ogg(file)
+
+
+class _Patched(soundfile.SoundFile):
+    """A sound file with other bytes at some places of its header."""
+
+    def __init__(self, path: Path | str, patch: dict[int, bytes]):
+        self._source = _Overlay(path, patch)
+        super().__init__(self._source)
+
+    def close(self) -> None:
+        """Both."""
+        super().close()
+        self._source.close()
+
+
+class _Overlay(io.FileIO):
+    """A file, read with other bytes at some places."""
+
+    def __init__(self, path: Path | str, patch: dict[int, bytes]):
+        super().__init__(path)
+        self._patch = patch
+
+    def readinto(self, buffer) -> int:
+        """What is there, patched."""
+        at, view = self.tell(), memoryview(buffer).cast("B")
+        count = super().readinto(view)
+        for place, data in self._patch.items():
+            for i, byte in enumerate(data, place - at):
+                if 0 <= i < count:
+                    view[i] = byte
+        return count
 
 
 def write(path: Path | str, samples: np.ndarray, rate: int, subtype: str = "PCM_16") -> None:
@@ -190,10 +271,7 @@ def quantise(samples: np.ndarray, bits: int) -> np.ndarray:
     return steps.astype(np.int32) << (32 - bits)
 
 
-def fault(path: Path | str, error: Exception) -> str:
-    """The fault of a file in words; libsndfile calls most of them "System error"."""
-    if not Path(path).exists():
-        return "not there"
-    if Path(path).is_dir():
-        return "expected a sound file, found a folder"
-    return f"cannot be read ({getattr(error, 'error_string', None) or error})"
+def reason(error: Exception) -> str:
+    """What libsndfile, or the system, says of a fault; some of libsndfile's texts are empty."""
+    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return text if text.strip() else "damaged"

@@ -5,10 +5,13 @@ Standard library only: run.sh reads its options before there are packages, with 
 
 from __future__ import annotations
 
+import os
 import re
 
 from local.base.errors import UserError
+from local.base.names import shown
 
+LONGEST = 128  # bytes of a name; names of files hold it and more
 TOP_LEVEL = ("seed", "mixture_consistency", "class")
 """Settings of every recipe that stand in no section."""
 
@@ -18,11 +21,21 @@ def check_name(word: str, option: str) -> str:
 
     Raises:
         UserError: empty, with a dot in front, or with other characters than letters, digits, dot,
-            dash, plus, underscore.
+            dash, plus, underscore; longer than ``LONGEST``.
     """
     if not re.fullmatch(r"[\w+-][\w.+-]*", word):
-        raise UserError(f"{option} {word!r}: letters, digits and . _ + - only, no dot in front")
+        problem = "letters, digits and . _ + - only, no dot in front"
+        raise UserError(f"{option} '{shown(word)}': {problem}")
+    check_length(word, option)
     return word
+
+
+def check_length(name: str, option: str) -> None:
+    """Raise a UserError where no file could be named after a folder of this name."""
+    length = len(os.fsencode(name))
+    if length > LONGEST:
+        problem = f"expected at most {LONGEST} bytes, found {length}"
+        raise UserError(f"{option} {name[:20]}...: {problem}")
 
 
 def split_dotted(argv: list[str]) -> tuple[list[str], dict[str, str]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from local.base import plain_yaml, processes
 from local.base.errors import UserError
+from local.base.names import TEXT
 
 COUNTER = itertools.count()
 TEMPORARY = re.compile(r"\.(?P<machine>[0-9a-f]{8})-(?P<pid>\d+)-(?P<started>\w+)-\d+\.tmp")
@@ -86,7 +87,7 @@ def replace(path: Path | str) -> Iterator[Path]:
 def write_yaml(path: Path | str, tree: dict) -> None:
     """Write plain types as YAML, atomically."""
     with replace(path) as temporary:
-        temporary.write_text(plain_yaml.dump(tree), encoding="utf-8")
+        temporary.write_text(plain_yaml.dump(tree), **TEXT)
 
 
 def read_yaml(path: Path | str, kinds: dict | None = None) -> dict:

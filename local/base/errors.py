@@ -10,12 +10,17 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
+from local.base.names import shown
+
 NO_ROOM = {
     errno.ENOSPC: "make room on the disk",
     errno.EDQUOT: "make room in your quota",
     errno.EFBIG: "raise the limit on the size of a file (ulimit -f)",
 }
 """Faults of writing -> what to do."""
+
+
+CONTINUES = "the same command continues"
 
 
 class UserError(Exception):
@@ -41,16 +46,22 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{message}{hint}")
 
 
-def guard(main: Callable[[], None], program: str | None = None) -> None:
+def guard(
+    main: Callable[[], None],
+    program: str | None = None,
+    again: str = "the same command starts again",
+) -> None:
     """Run a program's ``main``; expected faults end it with one line and an exit code.
 
     The line begins with the program's name, by default that of its file.
 
     A UserError ends it with 2, and so does what the system refuses (a full disk, a file that may
     not be written), which is an OSError or, from torch, anything with such a one behind it. An
-    interruption (Ctrl-C) ends it with 130, as shells expect; a reader of standard output that has
-    gone, with 1 and no line. Everything else is a fault of winnow itself and keeps its traceback.
+    interruption (Ctrl-C) ends it with 130, as shells expect, and with what its KeyboardInterrupt
+    says of how to go on, or ``again``; a reader of standard output that has gone, with 1 and no
+    line. Everything else is a fault of winnow itself and keeps its traceback.
     """
+    sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be any bytes
     program = program or f"winnow {os.path.splitext(os.path.basename(sys.argv[0]))[0]}"
     try:
         try:
@@ -59,8 +70,8 @@ def guard(main: Callable[[], None], program: str | None = None) -> None:
             sys.stdout.flush()  # what it still holds may find no room either
     except UserError as error:
         _end(2, f"{program}: {error}")
-    except KeyboardInterrupt:
-        _end(130, f"{program}: interrupted; the same command continues")
+    except KeyboardInterrupt as stop:
+        _end(130, f"{program}: interrupted; {str(stop) or again}")
     except BrokenPipeError:
         _end(1)
     except Exception as error:
@@ -101,7 +112,7 @@ def _end(code: int, line: str | None = None) -> NoReturn:
     for stream, text in ((sys.stderr, line), (sys.stdout, None)):
         try:
             if text:
-                print(text, file=stream)
+                print(shown(text), file=stream)
             stream.flush()
         except OSError:  # otherwise Python tries again at the end and complains
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from local import ROOT
 from local.base import config, disk
-from local.base.command_line import check_name
+from local.base.command_line import check_length, check_name
 from local.base.errors import UserError
 
 DATA, EXPERIMENTS = Path("data"), Path("exp")
@@ -112,6 +112,7 @@ def experiment_name(recipe: str, preset: str | None = None, tag: str | None = No
         if len(longer) > len(of_preset) and re.match(f"{re.escape(longer)}(_|$)", name):
             raise UserError(f"--tag {tag}: {name} would be the folder of the preset {other};"
                             " choose another word")  # fmt: skip
+    check_length(name, "--tag" if tag else "--preset")
     if name in FOLDERS:
         raise UserError(f"--model {name}: exp/<data>/{name} is for other things; rename the recipe")
     return name

@@ -4,12 +4,12 @@ A short file with aliases can unfold to gigabytes, and one with many brackets en
 each is one line.
 """
 
-import stat
 from pathlib import Path
 
 import yaml
 
 from local.base.errors import UserError
+from local.base.file_kind import irregular
 
 LARGEST = 2**20  # bytes: what is written here has some thousands
 DEPTH = 32  # what is written here has 6
@@ -93,14 +93,15 @@ def read_text(path: Path) -> str:
         UserError: it is missing, no regular file, larger than ``LARGEST``, or no UTF-8.
     """
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
-            raise UserError(f"{path}: expected a file, found something else")
-        if found.st_size > LARGEST:
-            raise UserError(f"{path}: expected {LARGEST:,} bytes at most, found {found.st_size:,}")
+        what = irregular(path)
+        if what == "nothing there":
+            raise UserError(f"{path}: not there")
+        if what:
+            raise UserError(f"{path}: expected a file, found {what}")
+        size = path.stat().st_size
+        if size > LARGEST:
+            raise UserError(f"{path}: expected {LARGEST:,} bytes at most, found {size:,}")
         return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UserError(f"{path}: not there") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError as error:

@@ -19,6 +19,7 @@ from local import SOURCES
 from local.base import audio
 from local.base.disk import read_yaml
 from local.base.errors import UserError
+from local.base.names import TEXT
 
 ROOT_FILE = "root.yml"
 
@@ -127,7 +128,10 @@ def read(path: Path | str) -> Manifest:
     if not path.is_file():
         raise UserError(f"{path}: not there; stage 0 makes it (--stage 0 --data DIR)")
     try:
-        rows = pandas.read_csv(path, dtype=Row.__annotations__, na_filter=False)
+        rows = pandas.read_csv(
+            path, dtype=Row.__annotations__, na_filter=False,
+            encoding=TEXT["encoding"], encoding_errors=TEXT["errors"],
+        )  # fmt: skip
     except ValueError as error:
         fault = str(error).strip().partition("\n")[0]
         raise UserError(f"{path}: not a manifest ({fault}); run stage 0 again") from None
@@ -155,7 +159,7 @@ def read_root(place: Path) -> dict:
 
 def write(path: Path, rows: Iterable[Row]) -> None:
     """Write rows as a manifest (to a temporary path: see ``local.base.disk.replace``)."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with open(path, "w", newline="", **TEXT) as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(Row._fields)
         table.writerows(rows)

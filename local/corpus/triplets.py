@@ -26,6 +26,8 @@ from typing import NamedTuple
 import numpy as np
 
 from local import SOURCES
+from local.base.file_kind import irregular
+from local.base.names import shown
 from local.corpus.manifest import Row
 from local.corpus.wav import Fault, Wav
 
@@ -38,8 +40,8 @@ ALIKE = 1e-9  # 1 - cos² between voice and noise; below it their gains cannot b
 BLOCK = 2**16  # samples of each file in memory at a time, 0.5 MiB
 LOUDEST = 1e150  # of full scale; beyond it energies overflow
 DIGITS = 6  # significant ones of a gain: to -120 dB, and the same text on every machine
-NUMBER = re.compile(r"[0-9]+")
-MIX = re.compile(r"mix_snr_([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))")
+NUMBER = re.compile(r"[0-9]{1,32}")  # names of files on a page are made of it and of XX
+MIX = re.compile(r"mix_snr_(?=.{1,32}$)([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))")
 
 
 class Rejection(NamedTuple):
@@ -63,11 +65,19 @@ class Fit(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What a folder holds: how many mixtures there are or should be, the good ones, the faults."""
+    """What a folder holds.
+
+    Attributes:
+        mixtures: how many there are or should be.
+        examples: the good ones.
+        rejections: the faults.
+        unclosed: files whose header says that they hold no samples, and that do.
+    """
 
     mixtures: int
     examples: list[tuple[Row, Fit]]
     rejections: list[Rejection]
+    unclosed: list[str]
 
 
 def scan(root: Path, split: str) -> tuple[list[str], list[Rejection]]:
@@ -80,8 +90,12 @@ def scan(root: Path, split: str) -> tuple[list[str], list[Rejection]]:
     with os.scandir(root / split) as entries:
         visible = [entry for entry in entries if not entry.name.startswith(".")]
     for entry in sorted(visible, key=lambda entry: _shortest_first(entry.name)):
-        name = _printable(entry.name)
-        if not entry.is_dir():
+        name, what = shown(entry.name), irregular(entry.path)
+        if what not in (None, "a folder"):
+            if _is_wav(name) or NUMBER.fullmatch(name):
+                fault = "no regular file", "a folder", what
+                rejections.append(Rejection(split, "", name, *fault))
+        elif what is None:
             if _is_wav(name):
                 fault = "extra wav file", "wavs in numbered folders", "a wav beside them"
                 rejections.append(Rejection(split, "", name, *fault))
@@ -108,13 +122,13 @@ def look(root: Path, split: str, folder: str, channel: int | None = None) -> Loo
     place, rejections = root / split / folder, []
 
     def reject(file: str, *fault: str) -> None:
-        rejections.append(Rejection(split, folder, *map(_printable, (file, *fault))))
+        rejections.append(Rejection(split, folder, *map(shown, (file, *fault))))
 
     try:
         wavs = sorted(filter(_is_wav, os.listdir(place)), key=_shortest_first)
     except OSError as error:
         reject("", "unreadable file", "a folder that can be listed", str(error.strerror))
-        return Look(1, [], rejections)
+        return Look(1, [], rejections, [])
     sources, mixes = _read_names(wavs, reject)
     files, fits = {}, {}
     if all(_is_mix(rejection.file) for rejection in rejections):
@@ -131,10 +145,12 @@ def look(root: Path, split: str, folder: str, channel: int | None = None) -> Loo
         paths = [f"{split}/{folder}/{name}" for name in (file, *sources)]
         snr_db = round(found.snr_db, 3) + 0.0  # the sum makes 0 of -0
         gains = found.voice_gain, found.noise_gain, snr_db
-        row = Row(f"{folder}_{xx}", float(xx), *paths, wav.rate, wav.frames, *gains, folder)
+        level = float(xx) + 0.0  # as above
+        row = Row(f"{folder}_{xx}", level, *paths, wav.rate, wav.frames, *gains, folder)
         examples.append((row, found))
     examples.sort(key=lambda example: example[0].snr_db)
-    return Look(max(1, sum(map(_is_mix, wavs))), examples, rejections)
+    unclosed = [f"{split}/{folder}/{file}" for file, wav in files.items() if wav.unclosed]
+    return Look(max(1, sum(map(_is_mix, wavs))), examples, rejections, unclosed)
 
 
 def _read_names(wavs: list[str], reject: Callable) -> tuple[list[str], dict[str, str]]:
@@ -286,8 +302,3 @@ def _is_mix(name: str) -> bool:
 
 def _shortest_first(name: str) -> tuple[int, str]:
     return len(name), name
-
-
-def _printable(name: str) -> str:
-    """Text that any terminal and CSV can show, also with a file name that is not UTF-8."""
-    return name.encode("utf-8", "backslashreplace").decode()

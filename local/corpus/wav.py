@@ -1,19 +1,19 @@
 """Wav files, checked before they are trusted.
 
 Without a warning, libsndfile reads the rest of a truncated file, or a FLAC named ``.wav``. ``Wav``
-first compares the header with the file's size, and raises a ``Fault`` with what it expected and
-found.
+first checks what the file is and compares its header with its size, and raises a ``Fault`` with
+what it expected and found.
 """
 
 import os
-import struct
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-UNKNOWN_SIZES = (0xFFFFFFFF, 0x7FFFF000)  # from writers that could not go back (ffmpeg's, SoX's)
-BYTE_ORDERS = {b"RIFF": "<", b"RF64": "<", b"RIFX": ">"}
+from local.base import audio, sound_header
+from local.base.errors import UserError
+from local.base.file_kind import irregular
 
 
 class Fault(Exception):
@@ -34,17 +34,18 @@ class Wav:
     Attributes:
         rate: Hz.
         frames: number of samples, at least 1.
+        unclosed: whether the header says that there are none.
 
     Raises:
-        Fault: unreadable file, not a wav, truncated, empty, several channels.
+        Fault: no regular file, unreadable, not a wav, truncated, empty, several channels.
     """
 
     def __init__(self, path: Path, channel: int | None = None):
-        _check_header(path)
+        self.unclosed = _check_header(path)
         try:
-            self._file = soundfile.SoundFile(path)
-        except soundfile.LibsndfileError as error:
-            raise Fault("not a wav", "a wav that libsndfile reads", error.error_string) from None
+            self._file = audio.open_sound(path)
+        except UserError as error:
+            raise Fault("not a wav", "a wav that libsndfile reads", str(error)) from None
         self.rate, self.frames = self._file.samplerate, self._file.frames
         self._channel = channel or 0
         try:
@@ -77,7 +78,7 @@ class Wav:
                 count = len(samples)
                 out[:count] = samples[:, self._channel]
         except (OSError, soundfile.LibsndfileError) as error:
-            raise Fault("unreadable file", "samples", str(error)) from None
+            raise Fault("unreadable file", "samples", audio.reason(error)) from None
         if count < len(out):
             raise Fault("truncated", f"{self.frames} samples", f"{self._file.tell()}")
 
@@ -88,41 +89,34 @@ class Wav:
         self._file.close()
 
 
-def _check_header(path: Path) -> None:
-    """Walk to the samples and compare their number of bytes with what is there.
+def _check_header(path: Path) -> bool:
+    """Whether there are samples behind a header that says there are none.
 
-    The format: IBM and Microsoft, "Multimedia Programming Interface and Data Specifications 1.0"
-    (1991), RIFF; RF64 (64-bit sizes): EBU Tech 3306.
+    Raises:
+        Fault: no regular file, unreadable, not a wav, fewer bytes than the header says.
     """
+    what = irregular(path)
+    if what:
+        raise Fault("no regular file", "a file", what)
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             head = file.read(12)
             if not head:
                 raise Fault("empty", "a wav", "0 bytes")
-            order = BYTE_ORDERS.get(head[:4])
-            if order is None or head[8:] != b"WAVE"[: max(size - 8, 0)]:
+            if head[:4] not in sound_header.WAVE or head[8:] != b"WAVE"[: max(size - 8, 0)]:
                 raise Fault("not a wav", "RIFF and WAVE at the head", _show(head))
-            long_size = None
-            while True:
-                chunk = file.read(8)
-                if len(chunk) < 8:
-                    raise Fault("truncated", "a chunk of samples", f"the end after {size} bytes")
-                length = struct.unpack(f"{order}I", chunk[4:])[0]
-                if chunk[:4] == b"data":
-                    promised = length
-                    break
-                after = file.tell() + length + length % 2
-                if chunk[:4] == b"ds64" and length >= 16:
-                    long_size = int.from_bytes(file.read(16)[8:], "little")
-                file.seek(after)
-            held = size - file.tell()
+            samples = sound_header.find(file) if size >= 12 else None
     except OSError as error:
         raise Fault("unreadable file", "a file that can be read", str(error.strerror)) from None
-    if promised in UNKNOWN_SIZES:
-        promised = held if long_size is None else long_size
-    if held < promised:
-        raise Fault("truncated", f"{promised} bytes of samples", f"{held} bytes")
+    except EOFError:
+        samples = None
+    if samples is None:
+        raise Fault("truncated", "a chunk of samples", f"the end after {size} bytes")
+    if samples.missing:
+        expected = f"{samples.promised} bytes of samples"
+        raise Fault("truncated", expected, f"{max(0, samples.held)} bytes")
+    return bool(samples.patch)
 
 
 def _show(head: bytes) -> str:

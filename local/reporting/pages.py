@@ -18,6 +18,7 @@ import numpy as np
 
 from local import SOURCES
 from local.base import audio, disk
+from local.base.names import TEXT, shown
 from local.reporting import figures, tables
 from local.scoring import metrics
 
@@ -60,7 +61,7 @@ def write_page(path: Path | str, template: str, **context) -> None:
     """Render a template into a file, atomically."""
     html = render(template, **context)
     with disk.replace(path) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+        temporary.write_text(html, **TEXT)
 
 
 def write_audio(folder: Path, stem: str, label: str, samples: np.ndarray, rate: int) -> Recording:
@@ -188,6 +189,6 @@ def _said(name: str, value) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{_words(key)} {_said(key, item)}" for key, item in value.items())
     if isinstance(value, list):
-        items = [str(item) for item in value]
+        items = [shown(item) for item in value]
         return shlex.join(items) if name == "command" else ", ".join(items)
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
+    return f"{value:.10g}" if isinstance(value, float) else shown(value)

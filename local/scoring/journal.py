@@ -7,6 +7,7 @@ from pathlib import Path
 
 from local import SOURCES
 from local.base.disk import replace
+from local.base.names import TEXT
 
 TEXTS = ("id", "source")
 FAILED = "failed"
@@ -34,8 +35,8 @@ class Journal:
         self.rows = self._read()
         with replace(path) as temporary:
             rows = [self._plain(row) for rows in self.rows.values() for row in rows]
-            temporary.write_text(self.head + self._lines(rows), encoding="utf-8")
-        self._file = open(path, "a", encoding="utf-8", newline="")  # noqa: SIM115
+            temporary.write_text(self.head + self._lines(rows), **TEXT)
+        self._file = open(path, "a", newline="", **TEXT)  # noqa: SIM115
 
     def __enter__(self):
         return self
@@ -63,7 +64,7 @@ class Journal:
         """The complete examples in the file; none if it belongs to other work."""
         if not self.path.is_file():
             return {}
-        text = self.path.read_text(encoding="utf-8", errors="replace")
+        text = self.path.read_text(**TEXT)
         if not text.startswith(self.head):
             return {}
         whole = text[len(self.head) : text.rfind("\n") + 1]

@@ -1,6 +1,7 @@
 """Recordings separated one after the other, from files to files."""
 
 import argparse
+import contextlib
 import math
 import sys
 from pathlib import Path
@@ -11,10 +12,11 @@ from soundfile import available_formats
 from tqdm import tqdm
 
 from local.base import progress
-from local.base.errors import UserError, nearest
+from local.base.errors import CONTINUES, UserError, nearest
+from local.base.names import shown
 from local.model import pretrained, windows
 from local.model.pretrained import choose_device
-from local.separation import outputs, recordings
+from local.separation import outputs, pipes, recordings
 from local.separation.outputs import REMIX
 
 CHANNELS = 2  # separated at a time: for recurrent layers, two cost little more than one
@@ -31,37 +33,49 @@ def run(args: argparse.Namespace) -> int:
     """
     suffix = _suffix(args)
     names = [REMIX] if args.remix else list(args.sources)
-    planned = outputs.jobs(args.inputs, names, args.out, suffix)
+    rejected = {}
+    planned = outputs.jobs(args.inputs, names, args.out, suffix, rejected.setdefault)
     todo = outputs.settle(planned, args.overwrite, args.skip_existing)
+    for path, reason in rejected.items():
+        say(f"{path}: {reason}")
     if len(todo) < len(planned):
         say(f"{len(planned) - len(todo)} of {len(planned)} recordings were separated before")
     if not todo:
-        return 0
+        return 1 if rejected else 0
     separator = pretrained.open_model(args.model)
     device = choose_device(args.device)
     separator.to(device)
     say(f"{separator.recipe} ({separator.infos['file']}), {separator.sample_rate} Hz, on {device}")
-    failed = 0
+    failed, cut = len(rejected), 0
     for job in progress.bar(todo, "recordings", unit="files", disable=len(todo) == 1):
         try:
-            _process(job, separator, args)
+            cut += _process(job, separator, args)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(_how_to_go_on(args)) from None
         except BrokenPipeError:
             raise
         except (UserError, OSError, torch.OutOfMemoryError) as error:
             failed += 1
             say(f"{job.source}: {_reason(error)}")
-    if failed and len(todo) > 1:
-        say(f"{failed} of {len(todo)} recordings could not be separated")
-    return 1 if failed else 0
+    count = len(todo) + len(rejected)
+    if failed and count > 1:
+        say(f"{failed} of {count} recordings could not be separated")
+    if cut and count > 1:
+        say(f"{cut} of {count} recordings were cut off; what is there was separated")
+    return 1 if failed or cut else 0
 
 
 def say(text: str) -> None:
     """One line on standard error, above the progress bars."""
-    tqdm.write(f"winnow: {text}", file=sys.stderr)
+    tqdm.write(f"winnow: {shown(text)}", file=sys.stderr)
 
 
-def _process(job: outputs.Job, separator, args: argparse.Namespace) -> None:
-    """Separate one recording and write its outputs."""
+def _process(job: outputs.Job, separator, args: argparse.Namespace) -> bool:
+    """Separate one recording and write its outputs.
+
+    Returns:
+        whether it was cut off.
+    """
     raw = args.pcm.options(separator.sample_rate) if args.pcm else None
     with recordings.Recording(job.source, args.mono, raw) as recording:
         form = recordings.Format.of(recording, args.format, args.subtype, args.rate)
@@ -72,14 +86,20 @@ def _process(job: outputs.Job, separator, args: argparse.Namespace) -> None:
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
         matrix = mixing(list(job.outputs), args.remix, args.attenuation_limit)
-        with recordings.Spool(folder, len(paths), recording.channels, frames) as spool:
-            _fill(spool, recording, separator, form.rate, matrix)
+        with contextlib.ExitStack() as stack:
+            with contextlib.nullcontext() if folder else pipes.temporary_room():
+                shape = len(paths), recording.channels, frames
+                spool = stack.enter_context(recordings.Spool(folder, *shape))
+                _fill(spool, recording, separator, form.rate, matrix)
             gain = 1.0
             if spool.peak > form.limit:
                 gain = 1 / spool.peak
                 say(f"{job.source}: {20 * math.log10(gain):.2f} dB on all its outputs,"
                     f" which would clip in {form.subtype}")  # fmt: skip
             recordings.write(spool, paths, form, recording.tags, gain)
+        for remark in recording.remarks:
+            say(f"{job.source}: {remark}")
+        return recording.cut
 
 
 def mixing(names: list[str], remix=None, attenuation_limit: float | None = None) -> np.ndarray:
@@ -102,7 +122,7 @@ def mixing(names: list[str], remix=None, attenuation_limit: float | None = None)
 
 def _fill(spool: recordings.Spool, recording, separator, rate: int, matrix: np.ndarray) -> None:
     _, channels, frames = spool.shape
-    name = Path(recording.name).name
+    name = shown(Path(recording.name).name)
     seconds = round(frames * channels / rate)
     with progress.bar(desc=name, total=seconds, unit="s", leave=False) as bar:
         for first in range(0, channels, CHANNELS):
@@ -128,6 +148,14 @@ def _suffix(args: argparse.Namespace) -> str | None:
         raise UserError(f"unknown --format {args.format.lower()!r}"
                         f"{nearest(args.format, available_formats()).lower()}")  # fmt: skip
     return f".{args.format.lower()}"
+
+
+def _how_to_go_on(args: argparse.Namespace) -> str:
+    if args.skip_existing:
+        return CONTINUES
+    if args.overwrite or "-" in args.inputs:
+        return "the same command starts again"
+    return f"{CONTINUES} with --skip-existing"
 
 
 def _reason(error: Exception) -> str:

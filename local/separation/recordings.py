@@ -22,11 +22,13 @@ from local.base import audio
 from local.base.audio import HIGHEST_RATE, LOWEST_RATE
 from local.base.disk import replace
 from local.base.errors import UserError
+from local.separation import pipes
 
 BLOCK = 2**18  # samples of all channels together that are held while reading or writing
 NOT_INTEGER = ("FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II",
                "MPEG_LAYER_III")  # fmt: skip
 """Subtypes that can hold more than full scale."""
+UNKNOWN = 2**62  # samples; a header of more does not know how many there are
 PCM = {"s16le": "PCM_16", "s24le": "PCM_24", "s32le": "PCM_32", "f32le": "FLOAT"}
 """Samples without a header, little-endian, by the names that ffmpeg has for them."""
 
@@ -68,23 +70,27 @@ class Recording:
     """A sound file opened for reading; a context manager.
 
     Args:
-        path: the file; ``-`` for standard input, which is copied to a temporary file.
+        path: the file; a pipe, and ``-``, which is standard input, are copied to a temporary file.
         mono: the mean of the channels instead of each of them.
         raw: soundfile's options for samples without a header.
 
     Attributes:
         rate: Hz.
-        frames: samples of each channel, at least 1.
+        frames: samples of each channel, at least 1; fewer may come of what was cut off.
         channels: how many there are to separate, 1 for ``mono``.
         tags: title, artist and the like.
+        remarks: what to tell of it, in words; all are there once its samples were read.
+        cut: whether samples are missing.
 
     Raises:
         UserError: missing, no sound file, no samples, a rate out of range.
+        OSError: no room for what comes from a pipe.
     """
 
     def __init__(self, path: Path | str, mono: bool = False, raw: dict | None = None):
         self.name, self.mono, self._raw = str(path), mono, raw or {}
-        self._spooled = _standard_input() if self.name == "-" else None
+        self.remarks, self.cut = [], False
+        self._spooled = pipes.copied(self.name)
         self._path = self._spooled.name if self._spooled else self.name
         try:
             with self._open() as file:
@@ -93,7 +99,7 @@ class Recording:
                 self.format, self.subtype, self.endian = file.format, file.subtype, file.endian
                 self.tags = {name: text for name, text in file.copy_metadata().items() if text}
             self._check()
-        except UserError:
+        except (UserError, OSError):
             self.close()
             raise
 
@@ -104,24 +110,43 @@ class Recording:
             float32 tensors (channel, time) of the channels chosen; full scale is 1.
 
         Raises:
-            UserError: unreadable, or shorter than its header says.
+            UserError: none of them can be read.
         """
         import torch
 
         read = 0
+        for block in self._decoded():
+            read += len(block)
+            block = block.mean(1, keepdims=True) if self.mono else block[:, channels]
+            yield torch.from_numpy(np.ascontiguousarray(block.T))
+        if read < self.frames:
+            self._tell_cut(read, self.frames)
+
+    def _decoded(self) -> Iterator[np.ndarray]:
+        """float32 (time, channel), up to the end or to where it is damaged."""
+        read, error = 0, None
         with self._open() as file:
-            while read < self.frames:
+            while read < self.frames and error is None:
+                block = np.full((max(1, BLOCK // file.channels), file.channels), np.nan, "f4")
                 try:
-                    block = file.read(
-                        max(1, BLOCK // file.channels), dtype="float32", always_2d=True
-                    )
-                except soundfile.LibsndfileError as error:
-                    raise UserError(f"cannot be read ({error.error_string})") from None
+                    block = file.read(out=block)
+                except soundfile.LibsndfileError as fault:
+                    # what was decoded before it is in the array all the same
+                    missing, error = np.isnan(block).any(1), fault
+                    block = block[: missing.argmax() if missing.any() else None]
                 read += len(block)
                 if not len(block):
-                    raise UserError(f"is cut off: expected {self.frames} samples, found {read}")
-                block = block.mean(1, keepdims=True) if self.mono else block[:, channels]
-                yield torch.from_numpy(np.ascontiguousarray(block.T))
+                    break
+                yield block
+        if not read:
+            why = audio.reason(error) if error else f"none of {self.frames} samples is there"
+            raise UserError(f"cannot be read ({why})")
+
+    def _tell_cut(self, read: int, expected: int | None) -> None:
+        of = "a number that it does not say" if expected is None else str(expected)
+        if not self.cut:
+            self.remarks.append(f"is cut off or damaged: {read} of {of} samples are there")
+        self.cut = True
 
     def close(self) -> None:
         """Remove the copy of standard input."""
@@ -129,16 +154,25 @@ class Recording:
             self._spooled.close()
 
     def _open(self) -> soundfile.SoundFile:
-        try:
-            return soundfile.SoundFile(self._path, **self._raw)
-        except (OSError, soundfile.LibsndfileError) as error:
-            raise UserError(audio.fault(self._path, error)) from None
+        return audio.open_sound(self._path, **self._raw)
 
     def _check(self) -> None:
         if not LOWEST_RATE <= self.rate <= HIGHEST_RATE:
             raise UserError(f"expected {LOWEST_RATE} to {HIGHEST_RATE} Hz, found {self.rate} Hz")
+        samples, cut_ogg = audio.look_inside(self._path)
         if not self.frames:
-            raise UserError("holds no samples")
+            cut = samples.missing or cut_ogg
+            raise UserError("is cut off before its first sample" if cut else "holds no samples")
+        if self.frames >= UNKNOWN:
+            self.frames = sum(map(len, self._decoded()))
+        if self._raw:
+            return
+        if samples.patch:
+            self.remarks.append(f"says that it holds no samples; {self.frames} are there")
+        if samples.missing:
+            self._tell_cut(self.frames, round(self.frames * samples.promised / samples.held))
+        elif cut_ogg:
+            self._tell_cut(self.frames, None)
 
     def __enter__(self) -> "Recording":
         return self
@@ -168,12 +202,21 @@ class Format(NamedTuple):
         elif format != recording.format:
             endian = "FILE"
         if subtype is None:
-            known = soundfile.check_format(format, recording.subtype, endian)
-            subtype = recording.subtype if known else soundfile.default_subtype(format)
+            own = cls(format, recording.subtype, endian, rate or recording.rate)
+            kept = format == recording.format or own._opens()
+            subtype = recording.subtype if kept else soundfile.default_subtype(format)
         if subtype is None or not soundfile.check_format(format, subtype, endian):
             raise UserError(f"cannot be written as {format} {subtype or ''}".rstrip()
                             + "; choose another with --format (wav takes everything)")  # fmt: skip
         return cls(format, subtype, endian, rate or recording.rate)
+
+    def _opens(self) -> bool:
+        """soundfile.check_format says yes to what cannot be written, such as MP3 in a wav."""
+        try:
+            self.open(io.BytesIO(), 1).close()
+        except (ValueError, soundfile.LibsndfileError):
+            return False
+        return True
 
     def check(self, channels: int) -> None:
         """Check that it takes so many channels and its rate, before hours of work.
@@ -208,21 +251,23 @@ class Spool:
     """Estimates (output, channel, time) as they come, float32, in a file without a name.
 
     Args:
-        folder: which has room for 4 bytes per sample.
-        outputs, channels, frames: the shape.
+        folder: which has room for 4 bytes per sample; None: that for temporary files.
+        outputs, channels, frames: the shape, at most so many frames.
 
     Attributes:
+        frames: how many there are so far.
         peak: the largest magnitude so far.
     """
 
-    def __init__(self, folder: Path, outputs: int, channels: int, frames: int):
+    def __init__(self, folder: Path | None, outputs: int, channels: int, frames: int):
         self.shape = outputs, channels, frames
-        self.peak = 0.0
+        self.frames, self.peak = 0, 0.0
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
 
     def write(self, samples: np.ndarray, channel: int, start: int) -> None:
         """Keep float32 (output, channel, time), from a channel and a sample on."""
         self.peak = max(self.peak, float(np.abs(samples).max(initial=0)))
+        self.frames = max(self.frames, start + samples.shape[-1])
         for output, of_output in enumerate(samples):
             for of_channel, row in enumerate(of_output):
                 self._file.seek(self._place(output, channel + of_channel, start))
@@ -269,8 +314,9 @@ def write(spool: Spool, paths: list, form: Format, tags: dict, gain: float = 1.0
     with contextlib.ExitStack() as finished:
         for output, path in enumerate(paths):
             if str(path) == "-":
-                target = finished.enter_context(tempfile.TemporaryFile())
-                _encode(audio.Sink(target.fileno()), spool, output, form, tags, gain)
+                with pipes.temporary_room():
+                    target = finished.enter_context(tempfile.TemporaryFile())
+                    _encode(audio.Sink(target.fileno()), spool, output, form, tags, gain)
                 target.seek(0)
                 shutil.copyfileobj(target, sys.stdout.buffer)
                 sys.stdout.buffer.flush()
@@ -280,7 +326,7 @@ def write(spool: Spool, paths: list, form: Format, tags: dict, gain: float = 1.0
 
 
 def _encode(sink: audio.Sink, spool: Spool, output: int, form: Format, tags: dict, gain) -> None:
-    _, channels, frames = spool.shape
+    channels, frames = spool.shape[1], spool.frames
     count = max(1, BLOCK // channels)
     try:
         with sink, form.open(sink, channels) as file:
@@ -304,16 +350,3 @@ def _tag(file: soundfile.SoundFile, tags: dict) -> None:
             continue  # libsndfile would write it in one encoding and read it in another
         with contextlib.suppress(soundfile.LibsndfileError):  # a format without such tags
             setattr(file, name, value)
-
-
-def _standard_input():
-    """A temporary file that holds all of standard input."""
-    if sys.stdin.isatty():
-        raise UserError("standard input is a terminal: pipe or redirect a recording into it")
-    spooled = tempfile.NamedTemporaryFile()  # noqa: SIM115
-    shutil.copyfileobj(sys.stdin.buffer, spooled)
-    spooled.flush()
-    if not spooled.tell():
-        spooled.close()
-        raise UserError("standard input is empty")
-    return spooled

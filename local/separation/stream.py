@@ -21,6 +21,7 @@ import torch
 from local import SOURCES
 from local.base import audio
 from local.base.errors import UserError
+from local.base.names import shown
 from local.model import pretrained
 from local.model.pretrained import choose_device
 from local.separation.live import Live
@@ -141,4 +142,4 @@ def encoded(estimates: torch.Tensor, pcm: Pcm, rate: int) -> bytes:
 
 def say(text: str) -> None:
     """One line on standard error, for people."""
-    print(f"winnow: {text}", file=sys.stderr, flush=True)
+    print(f"winnow: {shown(text)}", file=sys.stderr, flush=True)

@@ -131,7 +131,7 @@ def make(path, kind):
         soundfile.write(path, tones(), 1_000_000)
     elif kind == "cut off":
         soundfile.write(path, np.random.default_rng(0).uniform(-1, 1, 99999), RATE, format="FLAC")
-        path.write_bytes(path.read_bytes()[:90000])
+        path.write_bytes(path.read_bytes()[:5000])
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def make(path, kind):
         ("text", "cannot be read"), ("nothing", "cannot be read"), ("missing", "not there"),
         ("folder", "found a folder"), ("empty", "holds no samples"),
         ("1 Hz", "expected 1000 to 768000 Hz, found 1 Hz"), ("1 MHz", "found 1000000 Hz"),
-        ("cut off", "cut off|cannot be read"),
+        ("cut off", "cannot be read .*lost sync"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read(kind, expected, tmp_path):
@@ -156,6 +156,7 @@ def test_what_cannot_be_read(kind, expected, tmp_path):
         ({}, ("WAV", "PCM_24", "FILE", 44100)),
         ({"rate": 8000}, ("WAV", "PCM_24", "FILE", 8000)),
         ({"format": "FLAC"}, ("FLAC", "PCM_24", "FILE", 44100)),
+        ({"format": "MP3"}, ("MP3", "MPEG_LAYER_III", "FILE", 44100)),
         ({"format": "OGG"}, ("OGG", "VORBIS", "FILE", 44100)),
         ({"format": "FLAC", "subtype": "PCM_16"}, ("FLAC", "PCM_16", "FILE", 44100)),
         ({"subtype": "FLOAT"}, ("WAV", "FLOAT", "FILE", 44100)),
@@ -165,6 +166,12 @@ def test_the_recordings_own_format_but_for_what_is_given(given, expected, tmp_pa
     soundfile.write(tmp_path / "a.wav", tones(), 44100, "PCM_24")
     with Recording(tmp_path / "a.wav") as recording:
         assert Format.of(recording, **given) == expected
+
+
+def test_an_mp3_as_a_wav(tmp_path):
+    soundfile.write(tmp_path / "a.mp3", tones(), 44100)
+    with Recording(tmp_path / "a.mp3") as recording:
+        assert Format.of(recording, "WAV") == ("WAV", "PCM_16", "FILE", 44100)
 
 
 def test_formats_that_cannot_be(tmp_path):
