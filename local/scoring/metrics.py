@@ -14,8 +14,8 @@ from local import SOURCES
 from local.base.errors import UserError, nearest
 from local.scoring import metric_values
 
-VERSION = 1
-"""Raise it when a metric's numbers change: kept scores of another version are computed anew."""
+VERSION = 2
+"""Raise it when a metric's numbers, or what is scored, change: kept scores of another version are computed anew."""
 
 ENGINES = ("fast", "museval")
 
