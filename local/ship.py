@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from local import ROOT
-from local.base import config
+from local.base import config, experiment
 from local.base.errors import Parser, UserError, guard
 from local.base.experiment import Experiment
 
@@ -31,6 +31,10 @@ def main() -> None:
     if Path(args.name).name != args.name or not args.name.isidentifier():
         raise UserError(f"--as expects letters, digits and _, found {args.name!r}")
     path, difference = ship(Experiment(args.experiment).model, args.name, overrides)
+    from local.model import separators
+
+    for start in experiment.starts(separators.load(path).infos["provenance"]):
+        print(f"started from {start['file']}, SHA-256 {start['sha256'][:12]}: say so in the card")
     size = path.stat().st_size / 1e6
     print(f"{path}: {size:.1f} MB; estimates differ by {difference:.0f} dB from float32's")
 

@@ -7,7 +7,7 @@ import torch
 import triplet_trees
 
 from local import ROOT
-from local.base import disk
+from local.base import disk, experiment
 from local.model import pretrained, separators
 from local.separation.live import Live
 from local.training.losses import si_sdr
@@ -32,6 +32,8 @@ def test_a_card_says_where_they_come_from(path):
     training = separators.load(path).infos["provenance"]
     assert training["commit"] in card
     assert "dirty" not in training["commit"]
+    for start in experiment.starts(training):  # the weights before these, and how they were made
+        assert start["sha256"][:12] in card
     for heading in ("trained on", "How", "Scores", "bad at"):
         assert re.search(f"^## .*{heading}", card, re.MULTILINE), heading
 
