@@ -10,6 +10,7 @@ import triplet_trees
 from local import train
 from local.base import disk, experiment
 from local.base.errors import UserError
+from local.base.experiment import Experiment
 from local.model import checkpoint
 from local.training import average
 from local.training.system import System
@@ -94,7 +95,7 @@ def test_cut_off_and_continued_equals_uninterrupted(stage, monkeypatch):
         with pytest.raises(Cut):
             stage("parts")
     parts = stage("parts")
-    states = [torch.load(folder / train.LAST, weights_only=True)["state_dict"]
+    states = [torch.load(Experiment(folder).last, weights_only=True)["state_dict"]
               for folder in (whole, parts)]  # fmt: skip
     assert states[0].keys() == states[1].keys() > {"average.n_averaged"}
     assert all(states[0][key].equal(states[1][key]) for key in states[0])
