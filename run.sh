@@ -1,51 +1,50 @@
 #!/usr/bin/env bash
 # winnow: from triplets of mixture, voice and noise to a report per SNR, in stages.
-# `./run.sh --help` shows the options; local/shell/options.sh reads them.
+# `./run.sh --help` shows the options; local/shell/options.py reads them.
 set -euo pipefail
 unset CDPATH # it would make cd print and wander
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-STAGES=(prepare train evaluate report compare) # number N runs local/<its name>.py
-
-# Every option: its stage (- for those of run.sh itself), name, kind of value (- for none) and
-# meaning. What stands here is read, checked, shown by --help and, where it has a stage, handed
-# to that stage's program. The keys of a recipe's conf.yml come on top, by their dotted names.
-OPTION_TABLE='
--  stage         STAGE        first stage to run; default 0
--  stop-stage    STAGE        last stage to run; default 4
--  model         NAME         recipe to run; default convtasnet, alone what ships
--  data          DIR          root of a tree of triplets; default the embedded egs_data
--  name          WORD         what to call the data set; default the last part of DIR
--  preset        NAME         partial settings of the recipe: tiny, small, ...; default all its settings
--  tag           WORD         what tells this experiment from others of the recipe
-1  restart       -            train from scratch and forget what was trained before
-1  init          WEIGHTS      start from the weights of a recipe, an experiment or a file
-1  refit         -            with --init: learn anew what is learnt without gradients
--  python        PATH         use this interpreter, install nothing
--  test          -            run the test suite; what follows -- goes to pytest
--  slow          -            with --test: the long tests too
--  list          -            show the recipes
--  help          -            show this
-0  channel       N            which channel of files that hold several, the first is 0
-0  max-rejected  PERCENT      how much of the data may be rejected
-2  metrics       LIST         which metrics, separated by commas
-2  engine        fast|museval who computes BSS Eval
-2  jobs          COUNT        processes that score at the same time
-2  scheduler     ADDRESS      Dask cluster that scores
-3  num-examples  N            examples per SNR to listen to on the page
-'
-
-# shellcheck source=local/shell/options.sh
-source "$ROOT/local/shell/options.sh"
 # shellcheck source=local/shell/environment.sh
 source "$ROOT/local/shell/environment.sh"
 
-# stage NUMBER ARGUMENT...: one program, shown and run as a child, where its stage is asked for
+# read_options WORD...: what options.py makes of the command line. Kept to bash 3.2 (macOS):
+# no associative arrays, and empty arrays expand as ${a[@]+"${a[@]}"}.
+read_options() {
+  local name value
+  PYTHON='' TASK='' FIRST=0 LAST=0
+  EXTRAS=() PYTEST=() CHECK=() PREPARE=() TRAIN=() EVALUATE=() REPORT=() COMPARE=()
+  any_python "$@" # ANY
+  while IFS= read -r -d '' name && IFS= read -r -d '' value; do
+    case $name in
+      say) printf '%s\n' "$value" ;;
+      python) PYTHON=$value ;;
+      first) FIRST=$value ;;
+      last) LAST=$value ;;
+      extra) EXTRAS+=("$value") ;;
+      pytest) PYTEST+=("$value") ;;
+      check) CHECK+=("$value") ;;
+      prepare) PREPARE+=("$value") ;;
+      train) TRAIN+=("$value") ;;
+      evaluate) EVALUATE+=("$value") ;;
+      report) REPORT+=("$value") ;;
+      compare) COMPARE+=("$value") ;;
+      end) TASK=$value ;;
+    esac
+  done < <("$ANY" -m local.shell.options "$FROM" "$@")
+  [[ $TASK ]] || exit 2 # the line of what is wrong stands there already
+}
+
+# check_settings: what can only be checked with Python's packages, before anything runs
+check_settings() {
+  local name
+  name=$("$PYTHON" -m local.check "${CHECK[@]}") || exit
+  [[ -z $name ]] || COMPARE+=(--name="$name") # the data set of the experiment before
+}
+
+# stage NUMBER: is it asked for?
 stage() {
-  local number=$1
-  ((number >= FIRST && number <= LAST)) || return 0
-  stage_arguments "$number"
-  run -m "local.${STAGES[number]}" "${@:2}" ${ARGUMENTS[@]+"${ARGUMENTS[@]}"}
+  (($1 >= FIRST && $1 <= LAST))
 }
 
 # run ARGUMENT...: Python, shown and run; its failure ends the run with its exit code
@@ -55,19 +54,21 @@ run() {
 }
 
 { # bash reads a group whole before it runs it: this file may change during a long training
-  read_options "$@" # FIRST, LAST, RECIPE, EXPERIMENT, DATA, NAME, SETTINGS, EXTRAS, PYTEST
+  FROM=$PWD
   cd "$ROOT"
+  read_options "$@"
+  if [[ $TASK == said ]]; then exit; fi
   environment # PYTHON
-  if given test; then
+  if [[ $TASK == test ]]; then
     run -m pytest ${PYTEST[@]+"${PYTEST[@]}"}
     exit
   fi
-  check_settings # NAME
+  check_settings
 
-  stage 0 --data="$DATA" --name="$NAME"
-  stage 1 "${EXPERIMENT[@]}" ${SETTINGS[@]+"${SETTINGS[@]}"}
-  stage 2 "${EXPERIMENT[@]}"
-  stage 3 "${EXPERIMENT[@]}"
-  stage 4 ${NAME:+--name="$NAME"}
+  if stage 0; then run -m local.prepare "${PREPARE[@]}"; fi
+  if stage 1; then run -m local.train "${TRAIN[@]}"; fi
+  if stage 2; then run -m local.evaluate "${EVALUATE[@]}"; fi
+  if stage 3; then run -m local.report "${REPORT[@]}"; fi
+  if stage 4; then run -m local.compare ${COMPARE[@]+"${COMPARE[@]}"}; fi
   exit
 }

@@ -1,4 +1,4 @@
 """What run.sh and separate.sh need before Python's packages stand: the environment and options.
 
-It imports nothing.
+It imports what of `base` needs the standard library only.
 """

@@ -145,6 +145,23 @@ find_python() {
   fail "no Python 3.$oldest to 3.$newest on the PATH$found: install one of these (Debian, Ubuntu: apt-get install python3 python3-venv python3-dev; macOS: brew install python@3.13)"
 }
 
+# any_python WORD...: ANY, an interpreter for options.py, which needs no packages; the last to be
+# tried is the one that --python names among the words
+any_python() {
+  local word before="" named=""
+  for word; do
+    [[ $before != --python ]] || named=$word
+    [[ $word != --python=* ]] || named=${word#--python=}
+    before=$word
+  done
+  if [[ $named == */* && $named != /* ]]; then named=$FROM/$named; fi
+  for ANY in python3 "${CANDIDATES[@]}" .venv/bin/python ${named:+"$named"}; do
+    ! "$ANY" -c 'import sys; sys.exit(sys.version_info < (3, 8))' 2>/dev/null || return 0
+  done
+  find_python # says what is missing
+  ANY=$BASE
+}
+
 # check_compiler: can what BASE compiles extensions with compile one?
 check_compiler() {
   local compiler headers

@@ -26,7 +26,7 @@ COMPILER = sysconfig.get_config_var("CC").split()[0]
 
 # What follows takes the place of an interpreter; the names in braces are filled in.
 INTERPRETER = """#!{python} -IS
-import json, os, shutil, subprocess, sys, sysconfig, time
+import json, os, runpy, shutil, subprocess, sys, sysconfig, time
 
 def main():
     if sys.argv[1] == "-c":
@@ -37,6 +37,10 @@ def main():
             sysconfig.get_path = lambda name: "/no/such/include"
         code, sys.argv = sys.argv[2], ["-c", *sys.argv[3:]]
         exec(code, {{"__name__": "__main__"}})
+    elif sys.argv[1:3] == ["-m", "local.shell.options"]:
+        sys.path.insert(0, os.getcwd())
+        sys.argv[:3] = ["options.py"]
+        runpy.run_module("local.shell.options", run_name="__main__")
     elif sys.argv[1:3] == ["-m", "venv"]:
         os.makedirs(sys.argv[3] + "/bin", exist_ok=True)
         shutil.copy(sys.argv[0], sys.argv[3] + "/bin/python")
@@ -425,6 +429,7 @@ def test_somebody_elses_environment_is_left_alone(machine):
 
 
 def test_own_options_are_checked_before_the_environment_and_keys_after(machine):
+    machine.python("python3", version=(3, 9))
     assert_refused(machine.run("--model=convtasnett"), "convtasnett")
     assert_refused(machine.run("--optim.lrr=3"), "no Python")
     assert not (machine.checkout / ".venv").exists()

@@ -1,0 +1,367 @@
+"""run.sh's command line: read, checked, and told to run.sh as pairs of name and value.
+
+    python -m local.shell.options FOLDER WORD...
+
+FOLDER is where the user stands: paths are relative to it. Standard library only and any Python
+from 3.8 on, because it runs before the environment stands. What needs a recipe's settings is
+checked by local/check.py, once there is a reader of YAML. Every name and value on standard output
+ends with a zero byte, which no word can hold; the pair ``end`` is the last one of a good line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import configparser
+import difflib
+import os
+import re
+import shutil
+import sys
+from typing import NamedTuple
+
+from local import ROOT
+from local.base.command_line import TOP_LEVEL, check_name, settings_among
+from local.base.errors import Parser, UserError, guard
+
+STAGES = ("prepare", "train", "evaluate", "report", "compare")
+NAMES = ", ".join(f"{number} {name}" for number, name in enumerate(STAGES))
+
+
+class Option(NamedTuple):
+    """An option: its kind of value (None: it takes none), and the stage whose program takes it."""
+
+    name: str
+    kind: str | None
+    meaning: str
+    stage: int | None = None
+
+
+OPTIONS = (
+    Option("stage", "STAGE", "first stage to run; default 0"),
+    Option("stop-stage", "STAGE", "last stage to run; default 4"),
+    Option("model", "NAME", "recipe to run; default convtasnet, alone what ships"),
+    Option("preset", "NAME", "some of its settings otherwise: tiny, small, ..."),
+    Option("data", "DIR", "tree of triplets; default the embedded egs_data"),
+    Option("name", "WORD", "name of the data set; default the last part of DIR"),
+    Option("tag", "WORD", "tells this experiment from others of the recipe"),
+    Option("channel", "N", "which channel of the files, the first is 0", 0),
+    Option("max-rejected", "PERCENT", "how much of the data may be rejected", 0),
+    Option("restart", None, "train anew, forget what was trained", 1),
+    Option("init", "WEIGHTS", "start from those of a recipe or a file", 1),
+    Option("refit", None, "with --init: fit anew what needs no gradients", 1),
+    Option("metrics", "LIST", "which metrics, separated by commas", 2),
+    Option("engine", "fast|museval", "who computes BSS Eval", 2),
+    Option("jobs", "COUNT", "processes that score at the same time", 2),
+    Option("scheduler", "ADDRESS", "Dask cluster that scores", 2),
+    Option("num-examples", "N", "examples per SNR to listen to on the page", 3),
+    Option("python", "PATH", "use this interpreter, install nothing"),
+    Option("test", None, "run the tests; what follows -- goes to pytest"),
+    Option("slow", None, "with --test: the long tests too"),
+    Option("list", None, "show the recipes"),
+    Option("help", None, "show this"),
+)
+"""An option with a stage is handed to that stage's program."""
+
+TOP = """./run.sh [OPTION]... [--SECTION.KEY VALUE]...
+
+Without options: a first look at the weights that ship, on embedded data.
+Settings of recipes/*.yml go by their dotted names: --optim.lr 3e-4.
+Stages: {}."""
+
+
+class _Options(Parser):
+    """argparse's faults in the words of run.sh."""
+
+    def error(self, message: str):
+        fault = re.match(
+            r"argument (--[\w-]+): (expected one|ignored explicit) argument ?(.*)", message
+        )
+        if not fault:
+            super().error(message)
+        name, what, found = fault.groups()
+        if what == "ignored explicit":
+            raise UserError(f"{name} takes no value, found {found}")
+        option = next(option for option in OPTIONS if f"--{option.name}" == name)
+        raise UserError(f"{name} needs a value: {option.kind}, {option.meaning}")
+
+
+class _Once(argparse.Action):
+    """Keep a value that is right, and refuse a second one."""
+
+    def __call__(self, parser, namespace, value, option_string=None):
+        name, before = self.option_strings[0], getattr(namespace, self.dest)
+        if not value:
+            parser.error(f"argument {name}: expected one argument")
+        if before not in (None, value):
+            raise UserError(f"{name} is given twice, as {before!r} and as {value!r}")
+        check_value(name, self.metavar, value)
+        setattr(namespace, self.dest, value)
+
+
+def check_value(name: str, kind: str, value: str) -> None:
+    """Whether a value is of its kind.
+
+    Raises:
+        UserError: it is not.
+    """
+    wrong = None
+    if kind == "STAGE" and not re.fullmatch(f"[0-{len(STAGES) - 1}]", value):
+        raise UserError(f"{name} {value}: there is no such stage; the stages are {NAMES}")
+    if kind == "N" and not re.fullmatch("[0-9]+", value):
+        wrong = "a whole number"
+    elif kind == "COUNT" and not re.fullmatch("0*[1-9][0-9]*", value):
+        wrong = "a whole number from 1"
+    elif kind == "PERCENT" and not re.fullmatch(r"100(\.0*)?|[0-9]{1,2}(\.[0-9]*)?", value):
+        wrong = "0 to 100"
+    elif kind == "WORD":
+        check_name(value, name)
+    elif "|" in kind and value not in kind.split("|"):
+        wrong = kind.replace("|", " or ")
+    if wrong:
+        raise UserError(f"{name} expects {wrong}, found {value!r}")
+
+
+def main() -> None:
+    """Print what run.sh is to know."""
+    told = tell(sys.argv[1], sys.argv[2:])
+    for pair in told:
+        sys.stdout.buffer.write(b"".join(os.fsencode(word) + b"\0" for word in pair))
+
+
+def tell(folder: str, words: list[str]) -> list[tuple[str, str]]:
+    """The pairs of name and value for a command line.
+
+    Raises:
+        UserError: what cannot be right in it.
+    """
+    behind = words.index("--") if "--" in words else len(words)
+    words, pytest = words[:behind], words[behind + 1 :]
+    parser = build_parser()
+    words = ["--help" if word == "-h" else _spell(word) for word in words]
+    own, settings = settings_among(words)
+    args, unknown = parser.parse_known_args(own)
+    given = {option: getattr(args, option.name.replace("-", "_")) for option in OPTIONS}
+    given = {option.name: value for option, value in given.items() if value}
+    if "help" in given:
+        return [("say", parser.format_help().replace("usage: ", "", 1).rstrip()), ("end", "said")]
+    first_look = not given.keys() & {"model", "data", "preset"}
+    model = given.get("model") or (shipped() if first_look else "convtasnet")
+    check_words(unknown, model)
+    if "list" in given:
+        return [
+            ("say", "\n".join(f"{name:16} {first_line(name)}" for name in recipes())),
+            ("end", "said"),
+        ]
+    check_twice(settings)
+    if model not in recipes():
+        near = nearest(model, recipes())
+        raise UserError(
+            f"unknown model {model!r}; did you mean {near!r}? (./run.sh --list shows all)"
+        )
+    python = _python(folder, given)
+    if "test" in given:
+        for name in [*given, *(key for key, _ in settings)]:
+            if name not in ("test", "slow", "python"):
+                raise UserError(
+                    f"--{name} means nothing with --test; options of pytest stand behind --"
+                )
+        slow = ["--slow"] if "slow" in given else []
+        return [
+            *python,
+            *_each("extra", extras()),
+            *_each("pytest", slow + pytest),
+            ("end", "test"),
+        ]
+    if "slow" in given:
+        raise UserError("--slow means nothing without --test")
+    if pytest:
+        raise UserError("words behind -- are for pytest; they mean nothing without --test")
+    return [*python, *_stages(folder, given, model, settings), ("end", "stages")]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The options as argparse takes and shows them."""
+
+    def formatter(prog):
+        return argparse.RawTextHelpFormatter(prog, max_help_position=28, width=80)
+
+    parser = _Options(add_help=False, usage=TOP.format(NAMES), formatter_class=formatter)
+    group = parser.add_argument_group("options")
+    for option in OPTIONS:
+        where = "" if option.stage is None else f"stage {option.stage}: "
+        kind = (
+            {"action": "store_true"}
+            if option.kind is None
+            else {"action": _Once, "metavar": option.kind}
+        )
+        group.add_argument(
+            f"--{option.name}", help=(where + option.meaning).replace("%", "%%"), **kind
+        )
+    return parser
+
+
+def check_words(unknown: list[str], model: str) -> None:
+    """Refuse what argparse does not know, with the nearest right one."""
+    for word in unknown[:1]:
+        if not word.startswith("-"):
+            raise UserError(
+                f"unexpected word {word!r}: options begin with --, and ./run.sh --help shows them"
+            )
+        name = word.partition("=")[0]
+        if name.startswith("--"):  # as settings are spelt
+            name = "--" + name[2:].replace("-", "_")
+        known = [*(option.name for option in OPTIONS), *TOP_LEVEL, *setting_names(model)]
+        raise UserError(f"unknown option {name}; did you mean --{nearest(name.lstrip('-'), known)}?"
+                        " (./run.sh --help shows all)")  # fmt: skip
+
+
+def check_twice(settings: list[tuple[str, str]]) -> None:
+    """Refuse a setting that is given two values."""
+    values = {}
+    for key, value in settings:
+        if values.setdefault(key, value) != value:
+            raise UserError(f"--{key} is given twice, as {values[key]!r} and as {value!r}")
+
+
+def _stages(folder: str, given: dict, model: str, settings: list) -> list[tuple[str, str]]:
+    """Which stages run, and the words of each one's program."""
+    first, last = int(given.get("stage", 0)), int(given.get("stop-stage", len(STAGES) - 1))
+    if first > last:
+        raise UserError(f"--stop-stage {last} comes before --stage {first}: nothing would run")
+    at = {option.name: option.stage for option in OPTIONS} | {key: 1 for key, _ in settings}
+    for name in [*given, *(key for key, _ in settings)]:
+        if at[name] is not None and not first <= at[name] <= last:
+            raise UserError(f"--{name} is for stage {at[name]} ({STAGES[at[name]]}),"
+                            f" and only stages {first} to {last} run")  # fmt: skip
+    data, name = _data(folder, given, first)
+    if not given.keys() & {"model", "data", "preset"}:  # a first look, at what ships
+        given = {"init": model} | given | {"preset": "first_look"}
+    preset = given.get("preset")
+    experiment = [f"--model={model}"]
+    for option, value in (("preset", preset), ("tag", given.get("tag")), ("name", name)):
+        experiment += [f"--{option}={value}"] if value else []
+    given = given | ({"init": _weights(folder, given["init"])} if "init" in given else {})
+    of_stage = {
+        stage: [f"--{o.name}" if o.kind is None else f"--{o.name}={given[o.name]}"
+                for o in OPTIONS if o.stage == stage and o.name in given]
+        for stage in range(len(STAGES))
+    }  # fmt: skip
+    changes = [f"--{key}={value}" for key, value in settings]
+    check = [*experiment, *changes]
+    check += ["--train"] if first <= 1 <= last else []
+    check += [f"--data={data}"] if data and first > 0 else []
+    check += [f"--metrics={given['metrics']}"] if "metrics" in given else []
+    # alone, the comparison takes the only data set
+    find = last == 4 and not name and (first < 4 or "model" in given)
+    check += [f"--find={first}"] if find else []
+    wanted = [model, *(["cluster"] if "scheduler" in given else [])]
+    return [
+        ("first", str(first)), ("last", str(last)),
+        *_each("extra", [extra for extra in wanted if extra in extras()]),
+        *_each("check", check),
+        *_each("prepare", [f"--data={data}", f"--name={name}", *of_stage[0]]),
+        *_each("train", [*experiment, *changes, *of_stage[1]]),
+        *_each("evaluate", [*experiment, *of_stage[2]]),
+        *_each("report", [*experiment, *of_stage[3]]),
+        *_each("compare", [f"--name={name}"] if name else []),
+    ]  # fmt: skip
+
+
+def _data(folder: str, given: dict, first: int) -> tuple[str, str]:
+    """The tree of triplets and the data set's name; empty: the stages find the one that fits."""
+    data = str(ROOT / "egs_data") if first == 0 else ""
+    if "data" in given:
+        data = os.path.abspath(os.path.join(folder, given["data"]))
+        if not os.path.isdir(data):
+            raise UserError(f"--data {given['data']}: there is no such folder")
+    if "name" in given or not data:
+        return data, given.get("name", "")
+    try:
+        return data, check_name(os.path.basename(data), "its last part")
+    except UserError as error:
+        raise UserError(f"--data {data}: {error}; add --name") from None
+
+
+def _weights(folder: str, word: str) -> str:
+    """What --init names, seen from the checkout; a recipe goes before a file of its name."""
+    path = os.path.join(folder, word)
+    if word not in recipes() and os.path.exists(path):
+        inside = f"{ROOT}/"
+        return path[len(inside) :] if path.startswith(inside) else path
+    return word
+
+
+def _python(folder: str, given: dict) -> list[tuple[str, str]]:
+    """The interpreter that --python names."""
+    if "python" not in given:
+        return []
+    path = given["python"]
+    found = os.path.join(folder, path) if "/" in path else shutil.which(path)
+    if not found or not os.access(found, os.X_OK):
+        raise UserError(f"--python {path}: there is no such program")
+    return [("python", found)]
+
+
+def _spell(word: str) -> str:
+    """An option of ours with dashes, whatever was typed."""
+    name, equals, value = word.partition("=")
+    plain = name.replace("_", "-")
+    return plain + equals + value if plain in [f"--{option.name}" for option in OPTIONS] else word
+
+
+def _each(name: str, values: list[str]) -> list[tuple[str, str]]:
+    return [(name, value) for value in values]
+
+
+def recipes() -> list[str]:
+    """Names of all recipes, sorted."""
+    return sorted(path.parent.name for path in (ROOT / "recipes").glob("*/conf.yml"))
+
+
+def shipped() -> str:
+    """The recipe whose weights ship, the first that recipes/shipped.yml names as a default."""
+    text = (ROOT / "recipes" / "shipped.yml").read_text(encoding="utf-8")
+    return re.search(r"^default:\W*(\w+)", text, re.MULTILINE)[1]
+
+
+def first_line(recipe: str) -> str:
+    """What a recipe is: the first comment line of its conf.yml."""
+    with open(ROOT / "recipes" / recipe / "conf.yml", encoding="utf-8") as lines:
+        return next(lines).lstrip("# ").strip()
+
+
+def setting_names(recipe: str) -> list[str]:
+    """Dotted names of settings by their indentation: for hints, where nothing reads YAML yet."""
+    names, sections = [], []
+    for path in ("common.yml", f"{recipe}/conf.yml"):
+        try:
+            text = (ROOT / "recipes" / path).read_text(encoding="utf-8", errors="replace")
+        except OSError:  # the recipe itself may be mistyped
+            continue
+        for line in text.partition("\npresets:")[0].splitlines():
+            found = re.match(r"( *)(\w[\w-]*):\s*([^\s#]?)", line)
+            if found:
+                depth = len(found[1]) // 2
+                sections = [*sections[:depth], found[2]]
+                names += [".".join(sections)] if found[3] else []
+    return names
+
+
+def nearest(word: str, candidates: list[str]) -> str:
+    """The most similar one; of a dotted name its last part is enough (--lr for optim.lr)."""
+    forms = {}
+    for candidate in candidates:
+        for form in (candidate, candidate.rpartition(".")[2]):
+            forms.setdefault(form.replace("_", "-"), candidate)
+    return forms[difflib.get_close_matches(word.replace("_", "-"), forms, n=1, cutoff=0.0)[0]]
+
+
+def extras() -> list[str]:
+    """Names of the extras in setup.cfg."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    return list(setup["options.extras_require"])
+
+
+if __name__ == "__main__":
+    guard(main, program="run.sh")
