@@ -50,6 +50,7 @@ from torch.onnx.symbolic_helper import parse_args
 from local import SOURCES
 from local.base.disk import replace
 from local.base.errors import Parser, UserError
+from local.base.names import shown
 from local.model import pretrained
 from local.model.separators import PROBE_SECONDS, Separator
 
@@ -75,7 +76,7 @@ def main() -> None:
     separator = pretrained.open_model(args.model, single="export")
     out = args.out or Path(separator.recipe + SUFFIXES[args.format])
     apart = export(separator, out, args.format)
-    print(f"winnow: {out}: {separator.recipe} ({separator.infos['file']}) as {args.format},"
+    print(f"winnow: {shown(out)}: {separator.recipe} ({separator.infos['file']}) as {args.format},"
           f" {separator.sample_rate} Hz; in {len(TRIALS)} trials its output differed by"
           f" {apart:.0e} of the largest amplitude at most", file=sys.stderr)  # fmt: skip
 
