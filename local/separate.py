@@ -128,46 +128,32 @@ def _parse() -> argparse.Namespace:
     parser = Parser(
         prog="winnow",
         usage="winnow INPUT... [options] | winnow --stream [options] | winnow export [options]",
-        description=__doc__.partition("\n\nFrom Python")[0],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Separate recordings: noisy.wav gives noisy_voice.wav and noisy_noise.wav.",
+        epilog="INPUT: a file, a folder with all below it, a 'pattern', or - for standard input."
+        "\nlocal/separation/README.md has examples and says what each option does in detail.",
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, 2, 32, 80),
     )
     add = parser.add_argument
+    # one line each, so that the help fits one screen
     # fmt: off
-    add("inputs", nargs="*", metavar="INPUT",
-        help="a file of any format that soundfile reads, a folder (searched recursively), a"
-             " pattern in quotes, or - for standard input (wav or the like, or see --pcm)")
-    add("--model", metavar="NAME|DIR|FILE[,...]",
-        help="a recipe (with weights, or without training), the folder of an experiment, or"
-             " its best_model.pth; default: the model that ships with winnow; the mean of several,"
-             " with commas between")
-    add("--out", type=Path, metavar="DIR", help="folder of the outputs; default: beside the inputs")
-    add("--sources", type=_sources, metavar="LIST",
-        help=f"outputs, separated by commas; default {','.join(SOURCES)}; on standard output"
-             f" one of them, default {SOURCES[0]}")
-    add("--remix", nargs=2, type=_decibels, metavar=("VOICE_DB", "NOISE_DB"),
-        help="a single output, <name>_remix: both sources at new levels")
+    add("inputs", nargs="*", metavar="INPUT", help=argparse.SUPPRESS)
+    add("--model", metavar="NAME[,...]", help="recipe, experiment or file; or several")
+    add("--out", type=Path, metavar="DIR", help="of the outputs; default: beside the inputs")
+    add("--sources", type=_sources, metavar="LIST", help=f"outputs; default: {','.join(SOURCES)}")
+    add("--remix", nargs=2, type=_decibels, metavar=("V_DB", "N_DB"),
+        help="one output with both, at these levels")
     add("--attenuation-limit", type=_attenuation, metavar="DB",
-        help="leave noise in the voice, DB lower: voice + noise * 10^(-DB/20); the output"
-             " noise lacks what the voice keeps")
-    add("--mono", action="store_true", help="separate the mean of the channels, not each channel")
-    add("--format", type=str.upper, metavar="NAME",
-        help="of the outputs: wav, flac, ogg, mp3, ...; default: that of the input")
-    add("--subtype", type=str.upper, metavar="NAME",
-        help="of the outputs: PCM_16, PCM_24, FLOAT, ...; default: that of the input, or the usual"
-             " one of --format")
-    add("--rate", type=_rate, metavar="HZ",
-        help="of the outputs; default: that of the input")
+        help="leave the noise in the voice, DB lower")
+    add("--mono", action="store_true", help="separate the mean of the channels")
+    add("--format", type=str.upper, metavar="NAME", help="wav, flac, ...; default: the input's")
+    add("--subtype", type=str.upper, metavar="NAME", help="PCM_16, ...; default: the input's")
+    add("--rate", type=_rate, metavar="HZ", help="of the outputs; default: the input's")
     add("--pcm", type=_pcm, metavar="FORMAT[:RATE[:CHANNELS]]",
-        help="standard input and output are samples without a header: s16le, s24le,"
-             " s32le or f32le; default rate: the model's, 1 channel")
-    add("--device", default="auto", choices=DEVICES,
-        help="where to compute; auto: cuda if there is one, else cpu")
+        help="samples without a header, as s16le")
+    add("--device", default="auto", choices=DEVICES, metavar="NAME", help="auto, cpu, cuda or mps")
     add("--overwrite", action="store_true", help="replace existing outputs")
-    add("--skip-existing", action="store_true",
-        help="skip recordings whose outputs exist: continues an interrupted run")
-    add("--stream", action="store_true",
-        help="live: samples from standard input to output as they arrive; needs a model that"
-             " looks back only; --pcm is their format")
+    add("--skip-existing", action="store_true", help="continue an interrupted run")
+    add("--stream", action="store_true", help="live, from stdin to stdout")
     # fmt: on
     args = parser.parse_args()
     _check(args)

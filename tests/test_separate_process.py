@@ -14,7 +14,7 @@ from conftest import ROOT
 from local import separate
 
 
-def test_help_loads_nothing_heavy():
+def test_help_loads_nothing_heavy_and_fits_one_screen():
     code = (
         "import sys\nfrom local import separate\nsys.argv = ['winnow', '--help']\n"
         "try:\n    separate.main()\nfinally:\n"
@@ -24,6 +24,7 @@ def test_help_loads_nothing_heavy():
     assert process.returncode == 0
     assert "--attenuation-limit" in process.stdout
     assert process.stdout.endswith("loaded []\n")
+    assert len(process.stdout.splitlines()) <= 30
 
 
 PROGRAM = [sys.executable, "-m", "local.separate", "--model=mixture"]

@@ -15,7 +15,8 @@ from local.base.errors import UserError, nearest
 from local.scoring import metric_values
 
 VERSION = 2
-"""Raise it when a metric's numbers, or what is scored, change: kept scores of another version are computed anew."""
+"""Raise it when a metric's numbers, or what is scored, change: kept scores of another version are
+computed anew."""
 
 ENGINES = ("fast", "museval")
 
