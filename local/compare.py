@@ -12,13 +12,22 @@ import textwrap
 from pathlib import Path
 
 from local import SOURCES
-from local.base import disk, experiment, progress
+from local.base import disk, experiment
 from local.base.errors import Parser, UserError, guard
 from local.base.names import TEXT
 from local.corpus import manifest
-from local.reporting import contenders, figures, pages, significance, standings, statistics, tables
+from local.reporting import (
+    contenders,
+    examples,
+    figures,
+    pages,
+    significance,
+    standings,
+    statistics,
+    tables,
+)
 from local.reporting.standings import Standings
-from local.scoring import metrics, score_table
+from local.scoring import score_table
 from local.scoring.score_table import IMPROVEMENT
 
 EXAMPLES = 3  # to listen to, per SNR: worst, median and best, on average over the contenders
@@ -110,16 +119,22 @@ def write_comparison(
         )
         figures.write(figure, stage / FIGURE)
         cards, silent = write_examples(stage, test, result)
-        title = f"Comparison on {data}"
-        text = summary(title, result, about)
-        (stage / "summary.md").write_text(text, **TEXT)
-        context = _context(title, result, about, cards, silent)
+        sections = {"overview": "Overview", "scores": "Scores", "seeds": "Training seeds",
+                    "left-out": "Left out", "examples": "Examples"}  # fmt: skip
+        absent = {"seeds": not standings.seed_tables(result), "left-out": not left_out,
+                  "examples": not cards}  # fmt: skip
+        held = {anchor: head for anchor, head in sections.items() if not absent.get(anchor)}
+        columns = [*_metrics(result), standings.WORTH]
+        framed = pages.frame(f"Comparison on {data}", "comparison", held,
+                             standings.notes(result), columns, _provenance(about))  # fmt: skip
+        (stage / "summary.md").write_text(summary(framed, result, about), **TEXT)
+        context = _context(framed, result, about, cards, silent)
         pages.write_page(stage / "index.html", "compare.html", **context)
 
 
 def write_examples(
     stage: Path, test: manifest.Manifest, result: Standings
-) -> tuple[list[dict], dict[str, str]]:
+) -> tuple[list[examples.Card], dict[str, str]]:
     """Write what is heard and seen of the chosen examples below ``stage``.
 
     Returns:
@@ -141,23 +156,23 @@ def write_examples(
     gains = contenders.scores_of(rivals, SOURCES[0], result.metric + IMPROVEMENT)
     rank = gains.mean(axis=1, skipna=False).loc[voices.index]
     picked = statistics.pick_examples(rank, labels, EXAMPLES, standings.SEED)
-    places = {test.row(i).id: i for i in range(len(test))}
+
+    def estimates(i):
+        mix, rate, sources = test.mix(i), test.row(i).sample_rate, test.sources(i)
+        return {name: windows.estimate(separator, mix, rate, sources)
+                for name, separator in models.items()}  # fmt: skip
+
+    separated = examples.separated(test, [of.id for of in picked], estimates)
     cards = []
-    for number, example in enumerate(
-        progress.bar(picked, "examples", unit="examples", leave=False), 1
-    ):
-        i = places[example.id]
-        mix, sources, rate = test.mix(i), test.sources(i), test.row(i).sample_rate
-        estimates = {name: windows.estimate(separator, mix, rate, sources)
-                     for name, separator in models.items()}  # fmt: skip
-        heard = pages.write_example(stage, example.id, mix, sources, estimates, rate)
-        why = f"{example.role} at {example.level} dB, on average over the systems"
-        card = {"anchor": f"example-{number}", "why": why, "heard": heard, "level": example.level}
-        cards.append(card | _of_example(result, example.id, float(voices["snr_db"][example.id])))
+    for number, (of, example) in enumerate(zip(picked, separated, strict=True), 1):
+        why = f"{of.role} at {of.level} dB, on average over the systems"
+        said = _of_example(result, of.id)
+        cards.append(examples.card(stage, example, number, why, float(voices["snr_db"][of.id]),
+                                   of.level, **said))  # fmt: skip
     return cards, silent
 
 
-def _of_example(result: Standings, name: str, snr_db: float) -> dict:
+def _of_example(result: Standings, name: str) -> dict:
     """What a card says of the scores of an example."""
     shown = list(result.contests)
     lines = {
@@ -174,9 +189,7 @@ def _of_example(result: Standings, name: str, snr_db: float) -> dict:
     scores = {f"{source} {of.name}": of.scores[result.metric][name, source]
               for of in result.contenders for source in SOURCES}  # fmt: skip
     return {
-        "id": name,
-        "snr_db": snr_db,
-        "scores": pages.json_numbers(scores),
+        "scores": scores,
         "table": tables.Table(f"Scores of {name}", header, rows),
         "remarks": [f"{of.name}, {source}: {why}"
                     for of in result.contenders for source in SOURCES
@@ -184,9 +197,9 @@ def _of_example(result: Standings, name: str, snr_db: float) -> dict:
     }  # fmt: skip
 
 
-def summary(title: str, result: Standings, about: dict) -> str:
+def summary(framed: dict, result: Standings, about: dict) -> str:
     """The comparison as Markdown: every table of the page, and who is left out."""
-    parts = [f"# {title}", *(tables.plain(cell) for cell in standings.lead(result))]
+    parts = [f"# {framed['title']}", *(tables.plain(cell) for cell in standings.lead(result))]
     parts += [tables.markdown(standings.overview(result)), f"![{CAPTION}]({FIGURE})"]
     for metric in _metrics(result):
         parts += [f"## {tables.column(metric)}", *map(tables.markdown, _tables(result, metric))]
@@ -196,27 +209,14 @@ def summary(title: str, result: Standings, about: dict) -> str:
     if about["left_out"]:
         lines = [f"- {name}: {why}" for name, why in about["left_out"].items()]
         parts += ["## Left out", "\n".join(lines)]
-    parts += ["## What the numbers mean", *standings.notes(result)]
-    listed = pages.metric_list([*_metrics(result), standings.WORTH]).items()
-    parts.append("\n".join(f"- `{name}`: {text}" for name, text in listed))
-    parts += [*metrics.NOTES, "## Where they come from"]
-    for head, facts in _provenance(about).items():
-        parts += [f"### {head}", "\n".join(f"- {name}: {fact}" for name, fact in facts.items())]
+    parts += pages.markdown_foot(framed)
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _context(title: str, result: Standings, about: dict, cards: list, silent: dict) -> dict:
+def _context(framed: dict, result: Standings, about: dict, cards: list, silent: dict) -> dict:
     """What compare.html is filled with."""
-    sections = {"overview": "Overview", "scores": "Scores", "seeds": "Training seeds",
-                "left-out": "Left out", "examples": "Examples", "reading": "What the numbers mean",
-                "provenance": "Where they come from"}  # fmt: skip
-    seeds = standings.seed_tables(result)
-    absent = {"seeds": not seeds, "left-out": not about["left_out"], "examples": not cards}
     overall = next(iter(result.contests.values())).means
-    return {
-        "title": title,
-        "kind": "comparison",
-        "sections": [item for item in sections.items() if not absent.get(item[0])],
+    return framed | {
         "summary": standings.lead(result),
         "key_facts": {
             "systems": str(len(result.contenders)),
@@ -232,21 +232,17 @@ def _context(title: str, result: Standings, about: dict, cards: list, silent: di
                         for metric in _metrics(result) if metric != result.metric},
         "not_compared": [f"{source} {tables.column(metric)}"
                          for source, metric in result.not_compared],
-        "seed_tables": seeds,
+        "seed_tables": standings.seed_tables(result),
         "left_out": about["left_out"],
         "silent": silent,
         "cards": cards,
-        "levels": list(dict.fromkeys(card["level"] for card in cards)),
+        "levels": list(dict.fromkeys(card.level for card in cards)),
         "score_options": [
             (source, [(f"{source} {of.name}", f"{of.name}, {tables.column(result.metric)}")
                       for of in result.contenders])
             for source in SOURCES
         ],
         "ranked_by": f"{SOURCES[0]} in {tables.about(result.metric).label}",
-        "notes": standings.notes(result),
-        "metric_list": pages.metric_list([*_metrics(result), standings.WORTH]),
-        "metric_notes": metrics.NOTES,
-        "provenance": _provenance(about),
     }  # fmt: skip
 
 
@@ -266,12 +262,11 @@ def _tables(result: Standings, metric: str) -> list[tables.Table]:
     return found
 
 
-def _provenance(about: dict) -> dict[str, dict[str, str]]:
-    """Where everything comes from, in words: the comparison, then each experiment."""
+def _provenance(about: dict) -> dict[str, dict]:
+    """Where everything comes from: the comparison, then each experiment."""
     whole = {name: value for name, value in about.items()
              if name not in ("experiments", "left_out", "provenance")}  # fmt: skip
-    found = {"Comparison": pages.facts(whole | about["provenance"])}
-    return found | {name: pages.facts(facts) for name, facts in about["experiments"].items()}
+    return {"Comparison": whole | about["provenance"], **about["experiments"]}
 
 
 def _origins(result: Standings) -> dict[str, dict]:

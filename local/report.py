@@ -15,13 +15,13 @@ from pathlib import Path
 import pandas
 
 from local import SOURCES
-from local.base import disk, experiment, progress
+from local.base import disk, experiment
 from local.base.errors import Parser, UserError, guard
 from local.base.names import TEXT
 from local.corpus import manifest
-from local.reporting import figures, pages, statistics, tables
+from local.reporting import examples, figures, pages, statistics, tables
 from local.reporting.statistics import ALL
-from local.scoring import metrics, score_table, seed_runs
+from local.scoring import score_table, seed_runs
 from local.scoring.score_table import IMPROVEMENT, MIXTURE
 
 SEED = 0  # of the bootstrap and of the sample of examples
@@ -105,7 +105,12 @@ def write_report(
         shown = write_figures(stage, table, scores, metric)
         cards, more = write_examples(stage, test, scores, estimate, num_examples)
         shown += more
-        common = {"title": title, "table": table, "metric": metric, "failures": failures,
+        sections = {"scores": "Scores", "seeds": "Training seeds", "figures": "Figures",
+                    "examples": "Examples"}  # fmt: skip
+        absent = {"seeds": not seed_tables, "examples": not cards}
+        held = {anchor: head for anchor, head in sections.items() if not absent.get(anchor)}
+        framed = pages.frame(title, "report", held, tables.notes(table), table["metric"], about)
+        common = {"framed": framed, "table": table, "metric": metric, "failures": failures,
                   "seed_tables": seed_tables, "about": about, "shown": shown}  # fmt: skip
         (stage / "summary.md").write_text(summary(**common), **TEXT)
         context = _context(**common, scores=scores, seeds=list(seeds), cards=cards)
@@ -150,7 +155,7 @@ def write_figures(
 
 def write_examples(
     stage: Path, test: manifest.Manifest, scores: pandas.DataFrame, estimate: Callable, number: int
-) -> tuple[list[dict], list[pages.Figure]]:
+) -> tuple[list[examples.Card], list[pages.Figure]]:
     """Write what is heard and seen of the chosen examples below ``stage``.
 
     Returns:
@@ -167,24 +172,26 @@ def write_examples(
     for role, name in ends.items():
         why.setdefault(name, []).append(f"{role} of all")
     chosen = sorted(why, key=lambda name: levels.index(labels[name]))
-    places = {test.row(i).id: i for i in range(len(test))}
+
+    def estimates(i):
+        return {"estimate": estimate(test.mix(i), test.row(i).sample_rate, test.sources(i))}
+
     cards, found = [], {}
-    for name in progress.bar(chosen, "examples", unit="examples", leave=False):
-        i, anchor = places[name], f"example-{len(cards) + 1}"
-        mix, sources, rate = test.mix(i), test.sources(i), test.row(i).sample_rate
-        estimates = {"estimate": estimate(mix, rate, sources)}
+    for example in examples.separated(test, chosen, estimates):
+        name = example.id
+        if number:
+            said = _of_example(scores[scores["id"] == name])
+            cards.append(examples.card(stage, example, len(cards) + 1, ", ".join(why[name]),
+                                       level=labels[name], **said))  # fmt: skip
         for role in (role for role, of in ends.items() if of == name):
             path = f"figures/spectrograms_{role}.png"
-            figures.write(figures.spectrograms(mix, sources, estimates, rate), stage / path)
+            figures.write(figures.spectrograms(*example[1:]), stage / path)
             value = tables.Number(rank[name], tables.decimals(rank.name), True)
             what = f"{SOURCES[0]}, {tables.column(rank.name)}: {value}"
             caption = f"{role.capitalize()} of all: {name} ({what})."
             alt = f"Spectrograms of mixture, references and estimates. {caption}"
-            found[role] = pages.Figure(path, alt, caption, f"#{anchor}" if number else None)
-        if number:
-            heard = pages.write_example(stage, name, mix, sources, estimates, rate)
-            card = {"anchor": anchor, "why": ", ".join(why[name]), "heard": heard}
-            cards.append(card | _of_example(scores[scores["id"] == name], labels[name]))
+            sound = f"#{cards[-1].anchor}" if number else None
+            found[role] = pages.Figure(path, alt, caption, sound)
     return cards, [found[role] for role in statistics.ROLES if role in found]
 
 
@@ -198,7 +205,7 @@ def terminal(table: pandas.DataFrame) -> str:
 
 
 def summary(
-    title: str,
+    framed: dict,
     table: pandas.DataFrame,
     metric: str,
     failures: tables.Table,
@@ -208,7 +215,7 @@ def summary(
 ) -> str:
     """The report as Markdown: the tables that a paper would print, and what they mean."""
     makers = (tables.means, tables.improvements, tables.medians)
-    parts = [f"# {title}", *(tables.plain(cell) for cell in _lead(table, metric))]
+    parts = [f"# {framed['title']}", *(tables.plain(cell) for cell in _lead(table, metric))]
     parts.append("\n".join(f"- {name}: {fact}" for name, fact in key_facts(about, table).items()))
     for source in _sources(table):
         parts.append(f"## {source.capitalize()}")
@@ -220,13 +227,7 @@ def summary(
     if seed_tables:
         parts += ["## Training seeds", *map(tables.markdown, seed_tables)]
     parts += ["## Figures", *(f"![{figure.alt}]({figure.href})" for figure in shown)]
-    parts += ["## What the numbers mean", *tables.notes(table)]
-    listed = pages.metric_list(table["metric"]).items()
-    parts.append("\n".join(f"- `{name}`: {text}" for name, text in listed))
-    parts += [*metrics.NOTES, "## Where they come from"]
-    for head, tree in about.items():
-        facts = "\n".join(f"- {name}: {fact}" for name, fact in pages.facts(tree).items())
-        parts += [f"### {head}", facts]
+    parts += pages.markdown_foot(framed)
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -272,17 +273,10 @@ def _started(init: dict | None) -> dict[str, str]:
     return {"started from": f"{init['given']} ({init['file']}, SHA-256 {init['sha256'][:12]})"}
 
 
-def _context(title, table, metric, failures, seed_tables, about, shown, scores, seeds, cards):
+def _context(framed, table, metric, failures, seed_tables, about, shown, scores, seeds, cards):
     """What report.html is filled with."""
     sources = _sources(table)
-    sections = {"scores": "Scores", "seeds": "Training seeds", "figures": "Figures",
-                "examples": "Examples", "reading": "What the numbers mean",
-                "provenance": "Where they come from"}  # fmt: skip
-    absent = {"seeds": not seed_tables, "examples": not cards}
-    return {
-        "title": title,
-        "kind": "report",
-        "sections": [item for item in sections.items() if not absent.get(item[0])],
+    return framed | {
         "summary": _lead(table, metric),
         "key_facts": key_facts(about, table),
         "main_tables": [
@@ -305,10 +299,6 @@ def _context(title, table, metric, failures, seed_tables, about, shown, scores, 
         "levels": statistics.level_names(table),
         "score_options": _score_options(scores),
         "ranked_by": f"{SOURCES[0]} in {tables.about(metric).label}",
-        "notes": tables.notes(table),
-        "metric_list": pages.metric_list(table["metric"]),
-        "metric_notes": metrics.NOTES,
-        "provenance": {head: pages.facts(tree) for head, tree in about.items()},
     }
 
 
@@ -343,7 +333,7 @@ def _said(table: pandas.DataFrame, metric: str, statistic: str = "mean") -> str:
     return " ".join(said)
 
 
-def _of_example(rows: pandas.DataFrame, level: str) -> dict:
+def _of_example(rows: pandas.DataFrame) -> dict:
     """What a card says of the scores of an example."""
     first = rows.iloc[0]
     values = {
@@ -352,10 +342,8 @@ def _of_example(rows: pandas.DataFrame, level: str) -> dict:
         for column in _sortable(rows)
     }
     return {
-        "id": first["id"],
         "snr_db": float(first["snr_db"]),
-        "level": level,
-        "scores": pages.json_numbers(values),
+        "scores": values,
         "table": tables.example(rows),
         "remarks": [f"{row['source']}: {why}" for row in rows.to_dict("records")
                     if (why := score_table.remark(row.get("failed", "")))],

@@ -24,6 +24,7 @@ from local.scoring import metrics
 
 TEMPLATES = Path(__file__).parent / "templates"
 AUDIO = "audio"
+FOOT = {"reading": "What the numbers mean", "provenance": "Where they come from"}
 
 
 class Recording(NamedTuple):
@@ -119,6 +120,40 @@ def write_example(
     figures.write(figure, path)
     width, height = (round(inches * figures.DOTS) for inches in figure.get_size_inches())
     return Heard(tuple(found), _href(folder, path), width, height)
+
+
+def frame(
+    title: str, kind: str, sections: dict[str, str], notes: list[str], columns, about: dict
+) -> dict:
+    """What page.html is filled with on every page: heading, contents and foot.
+
+    Args:
+        title, kind: of the page; kind is one word, such as ``report``.
+        sections: anchor -> heading of what this page holds before its foot.
+        notes: what has to be known to read its tables.
+        columns: of scores; the foot says what their metrics are.
+        about: heading -> provenance, see ``facts``.
+    """
+    return {
+        "title": title,
+        "kind": kind,
+        "sections": list((sections | FOOT).items()),
+        "notes": notes,
+        "metric_list": metric_list(columns),
+        "metric_notes": metrics.NOTES,
+        "provenance": {head: facts(tree) for head, tree in about.items()},
+    }
+
+
+def markdown_foot(framed: dict) -> list[str]:
+    """The foot of a page, of what ``frame`` gave, as parts of a Markdown text."""
+    listed = framed["metric_list"].items()
+    parts = [f"## {FOOT['reading']}", *framed["notes"]]
+    parts += ["\n".join(f"- `{name}`: {text}" for name, text in listed), *framed["metric_notes"]]
+    parts.append(f"## {FOOT['provenance']}")
+    for head, tree in framed["provenance"].items():
+        parts += [f"### {head}", "\n".join(f"- {name}: {fact}" for name, fact in tree.items())]
+    return parts
 
 
 def metric_list(columns) -> dict[str, str]:
