@@ -403,16 +403,75 @@ def test_scores_that_failed(here, monkeypatch):
     counts = overall["n"]["si_sdr"]
     assert overall["n"]["si_sar", "voice", standings.MIX] == 0
     assert overall["mean"]["si_sar", "voice", "ant"] == 5.0
-    assert counts["voice", "ant"] == counts["voice", "bee"] == ROWS - 2
-    assert counts["noise", "ant"] == ROWS
-    assert "28 examples in 14 groups (2 left out)" in (place / "summary.md").read_text()
-    assert counts["voice", standings.MIX] == ROWS - 2
+    assert counts["voice", "ant"] == ROWS - 2
+    assert counts["voice", "bee"] == counts["noise", "ant"] == ROWS
+    pairs = pandas.read_csv(place / "differences.csv", dtype={"snr_db": str})
+    pairs = pairs[pairs["snr_db"] == ALL].set_index(["metric", "source"])
+    assert pairs["n"]["si_sdr", "voice"] == ROWS - 2
+    assert pairs["n"]["si_sdr", "noise"] == ROWS
+    summary = (place / "summary.md").read_text()
+    assert "30 examples in 15 groups (28 that all systems have)" in summary
+    assert "SI-SDR (dB), difference from bee, 28 examples that all have" in summary
+    assert counts["voice", standings.MIX] == ROWS
     text = (place / "index.html").read_text()
     assert "no example has a value for every system: voice SNR (dB), noise SNR (dB)." in text
     assert overall["n"]["stoi", "voice", "ant"] == ROWS
     assert overall["n"]["stoi", "voice", "bee"] == 0
     assert "STOI, difference" not in (place / "summary.md").read_text()
     assert "bee, voice: stoi: too short" in text
+    check_page(place)
+
+
+def test_failed_examples_give_the_same_means_in_report_and_comparison(here, monkeypatch):
+    """Of each system, at every level: mean, interval and number, whatever fails elsewhere."""
+
+    def fail(table, rows):
+        table.loc[rows, "si_sdr"] = np.nan
+        return table
+
+    places = {
+        "ant": make_scored("ant", scores=lambda table: fail(table, [0, 2, 4])),
+        "bee": make_scored("bee", 8.0, scores=lambda table: fail(table, [2, 8, 11])),
+        "fly": make_scored("fly", 6.0),
+    }
+    place = run(monkeypatch)
+    keys, numbers = ["source", "metric", "snr_db"], ["n", "n_groups", "mean", "ci_low", "ci_high"]
+    means = pandas.read_csv(place / "means.csv", dtype={"snr_db": str})
+    for name, scored in places.items():
+        reported = statistics.by_snr(score_table.read_scores(scored / "scores.csv"))
+        compared = means[means["system"] == name].set_index(keys)[numbers]
+        reported = reported.set_index(keys)[numbers].loc[compared.index]
+        assert len(compared) == 3 * 6
+        np.testing.assert_allclose(compared, reported, rtol=1e-5)
+    own = means[
+        means["snr_db"].eq(ALL) & means["source"].eq("voice") & means["metric"].eq("si_sdr")
+    ]
+    assert dict(zip(own["system"], own["n"], strict=True)) == {
+        standings.MIX: ROWS, "bee": ROWS - 2, "fly": ROWS, "ant": ROWS - 3,
+    }  # fmt: skip
+
+
+def test_a_level_at_which_no_example_is_common(here, monkeypatch):
+    """It has means and no difference."""
+
+    def fail(table, half):
+        lost = table["snr_db"].eq(table["snr_db"].min()) & (
+            table["id"].rank(method="dense") % 2 == half
+        )
+        return table.assign(si_sdr=table["si_sdr"].mask(lost))
+
+    make_scored("ant", scores=lambda table: fail(table, 0))
+    make_scored("bee", 8.0, scores=lambda table: fail(table, 1))
+    place = run(monkeypatch)
+    means = pandas.read_csv(place / "means.csv", dtype={"snr_db": str})
+    pairs = pandas.read_csv(place / "differences.csv", dtype={"snr_db": str})
+    of = {name: table[table["metric"].eq("si_sdr") & table["source"].eq("voice")]
+          for name, table in {"means": means, "pairs": pairs}.items()}  # fmt: skip
+    assert len(of["means"]) == 3 * 6
+    assert (of["means"]["n"] > 0).all()
+    lowest = of["means"]["snr_db"].iloc[0]
+    assert lowest not in set(of["pairs"]["snr_db"])
+    assert len(of["pairs"]) == 5
     check_page(place)
 
 

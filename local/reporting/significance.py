@@ -1,8 +1,9 @@
 """Which of several systems is better on the same examples, and how certain that is.
 
-Every system has scored every example, so what is tested are differences on one and the same
-example; how hard the example is does not count. Examples of one group (one recording of noise)
-are not independent: the test sees one mean difference per group, the bootstrap draws whole groups.
+A system's mean is over its own examples, as in its report. What is tested are differences on one
+and the same example, so only those count there that every system has a value for; how hard an
+example is does not count. Examples of one group (one recording of noise) are not independent: the
+test sees one mean difference per group, the bootstrap draws whole groups.
 
 The test is Wilcoxon's signed-rank test (1945, "Individual comparisons by ranking methods",
 Biometrics Bulletin 1:80-83), two-sided, groups without a difference left out; exact up to 50
@@ -34,13 +35,14 @@ class Contest(NamedTuple):
         means: a row per snr_db (level or ALL) and system: n (scores), n_groups (that they are of),
             mean, ci_low, ci_high (95 % interval of the mean), best (whether it is marked so).
         pairs: a row per snr_db and pair of rivals: a, b, n, n_groups, difference (mean of a minus
-            b), ci_low, ci_high, p, favours (the one that the test's ranks speak for), p_holm.
-        left_out: examples without a value for every system; none of them counts here.
+            b), ci_low, ci_high, p, favours (the one that the test's ranks speak for), p_holm;
+            none at a level without an example in common.
+        common: examples with a value for every system, the only ones that ``pairs`` are of.
     """
 
     means: pandas.DataFrame
     pairs: pandas.DataFrame
-    left_out: int
+    common: int
 
 
 def contest(
@@ -58,7 +60,7 @@ def contest(
         groups, labels: group and SNR level of each example; labels in the order of the table.
         rivals: the systems that may be best; others (bounds) have means only.
         beside: of these, those whose values may be missing where the others have theirs (the
-            unprocessed mixture): no example is left out for them.
+            unprocessed mixture): an example is common without them.
         seed: of the bootstrap.
 
     Raises:
@@ -68,14 +70,14 @@ def contest(
     whole = values.drop(columns=[*beside]).notna().all(axis=1)
     if not whole.any():
         raise ValueError("no example with a value for every system")
-    left_out = int((~whole).sum())
-    values, groups, labels = values[whole], groups[whole], labels[whole]
     means, pairs = [], []
     for level in (*dict.fromkeys(labels), ALL):
         here = (labels == level) | (level == ALL)
-        part, part_groups = values[here], groups[here]
-        means.append(_means(part, part_groups, seed).assign(snr_db=level))
-        pairs.append(_pairs(part[rivals], part_groups, seed).assign(snr_db=level))
+        means.append(_means(values[here], groups[here], seed).assign(snr_db=level))
+        shared = here & whole
+        if shared.any():
+            found = _pairs(values.loc[shared, rivals], groups[shared], seed)
+            pairs.append(found.assign(snr_db=level))
     means = pandas.concat(means, ignore_index=True)
     pairs = pandas.concat(pairs, ignore_index=True)
     pairs["p_holm"] = holm(pairs["p"].to_numpy())
@@ -83,7 +85,7 @@ def contest(
               for level, part in pairs.groupby("snr_db")}  # fmt: skip
     cells = zip(means["snr_db"], means["system"], strict=True)
     means["best"] = [cell in marked for cell in cells]
-    return Contest(_level_first(means), _level_first(pairs), left_out)
+    return Contest(_level_first(means), _level_first(pairs), int(whole.sum()))
 
 
 def signed_rank(differences: np.ndarray) -> float:
@@ -135,15 +137,8 @@ def _level_first(table: pandas.DataFrame) -> pandas.DataFrame:
 
 
 def _means(values: pandas.DataFrame, groups: pandas.Series, seed: int) -> pandas.DataFrame:
-    low, high = statistics.interval(values, groups, seed)
-    return pandas.DataFrame({
-        "system": values.columns,
-        "n": values.count().to_numpy(),
-        "n_groups": values.notna().groupby(groups.to_numpy()).any().sum().to_numpy(),
-        "mean": values.mean().to_numpy(),
-        "ci_low": low,
-        "ci_high": high,
-    })  # fmt: skip
+    table = statistics.describe(values, groups, seed).rename(columns={"metric": "system"})
+    return table[["system", "n", "n_groups", "mean", "ci_low", "ci_high"]]
 
 
 def _pairs(values: pandas.DataFrame, groups: pandas.Series, seed: int) -> pandas.DataFrame:

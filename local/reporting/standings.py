@@ -93,11 +93,8 @@ def _mean(contests: dict, name: str, metric: str) -> float:
 def _worth(found: list[Contender], groups: pandas.Series) -> pandas.DataFrame:
     """What a noise output is better than mixture minus voice, by contender."""
     values = contenders.scores_of(found, SOURCES[1], WORTH).loc[groups.index]
-    values = values.where(np.isfinite(values))
-    low, high = statistics.interval(values, groups, SEED)
-    return pandas.DataFrame(
-        {"mean": values.mean().to_numpy(), "ci_low": low, "ci_high": high}, index=values.columns
-    )
+    table = statistics.describe(values, groups, SEED).set_index("metric")
+    return table[["mean", "ci_low", "ci_high"]]
 
 
 def verdict(worth: pandas.Series) -> str:
@@ -160,12 +157,14 @@ def differences(standings: Standings, source: str, metric: str) -> Table | None:
         return None
     overall = contest.means[contest.means["snr_db"] == ALL].set_index("system")["mean"]
     ranked = sorted({*contest.pairs["a"], *contest.pairs["b"]}, key=lambda name: -overall[name])
-    levels = list(dict.fromkeys(contest.means["snr_db"]))
+    levels = list(dict.fromkeys(contest.pairs["snr_db"]))
     rows = tuple(
         ((name,), *(_difference(contest.pairs, level, name, ranked[0], metric) for level in levels))
         for name in ranked[1:]
     )
     caption = f"{source.capitalize()}: {tables.column(metric)}, difference from {ranked[0]}"
+    if contest.means["n"].max() > contest.common:
+        caption += f", {contest.common} examples that all have"
     return Table(caption, ("", *_heads(levels)), rows)
 
 
@@ -257,8 +256,10 @@ def notes(standings: Standings) -> list[str]:
         *tables.interval_notes(contest.means),
         "Differences are paired: both systems on the same examples, the same draws of groups for"
         " both. They can be sure where the intervals of two means overlap.",
-        "An example counts in a table where every system has a value; a system that has none at"
-        " all in a metric stands there without one.",
+        "A mean is over the examples that the system has a value for, as in its own report (n in"
+        " means.csv). A paired test needs both values: tests and differences are of the examples"
+        " that every system has a value for. A system that has none at all in a metric stands"
+        " there without one.",
         "Noise over residual: SI-SDR of the noise estimate minus SI-SDR of what is left of"
         " the mixture when the voice estimate, at its best scale, is taken away. Above 0 the"
         " noise output earns its place; the verdict is open where the interval holds 0. Read it"
@@ -327,8 +328,8 @@ def _size(contest: significance.Contest) -> str:
     overall = contest.means[contest.means["snr_db"] == ALL].loc[lambda rows: rows["n"].idxmax()]
     many = "s" if overall["n_groups"] > 1 else ""
     said = f", {overall['n']} examples in {overall['n_groups']} group{many}"
-    if contest.left_out:
-        said += f" ({contest.left_out} left out)"
+    if overall["n"] > contest.common:
+        said += f" ({contest.common} that all systems have)"
     few = significance.undecidable(contest.pairs)
     if few:
         levels = list(dict.fromkeys(contest.means["snr_db"]))

@@ -99,7 +99,7 @@ def by_snr(scores: pandas.DataFrame, seed: int = 0) -> pandas.DataFrame:
             columns = _applicable(scores[of_source])
             part = scores[of_source & ((labels == level) | (level == ALL))]
             if len(part) and columns:
-                table = _statistics(_finite(part[columns]), part["group"], seed)
+                table = describe(part[columns], part["group"], seed)
                 table.insert(0, "source", source)
                 table.insert(0, "snr_db", level)
                 tables.append(table)
@@ -159,7 +159,20 @@ def _tail(size: int) -> float:
     return float(special.ndtr(-t * np.sqrt(size / (size - 1))))
 
 
-def _statistics(values: pandas.DataFrame, groups: pandas.Series, seed: int) -> pandas.DataFrame:
+def describe(values: pandas.DataFrame, groups: pandas.Series, seed: int = 0) -> pandas.DataFrame:
+    """Statistics of every column over the examples that have a value in it.
+
+    All that winnow says of the scores of one system comes from here.
+
+    Args:
+        values: (example, column); what is NaN or infinite is a failed score.
+        groups: of each example.
+        seed: of the bootstrap.
+
+    Returns:
+        a row per column: metric (its name), then what ``by_snr`` has.
+    """
+    values = values.where(np.isfinite(values))
     low, high = interval(values, groups, seed)
     median = values.median()
     with warnings.catch_warnings():
@@ -263,10 +276,6 @@ def by_seed(tables: dict[int, pandas.DataFrame], source: str, metric: str) -> pa
     table = pandas.DataFrame(means)
     seeds = table.columns
     return table.assign(mean=table[seeds].mean(axis=1), std=table[seeds].std(axis=1, ddof=1))
-
-
-def _finite(values: pandas.DataFrame) -> pandas.DataFrame:
-    return values.where(np.isfinite(values))
 
 
 def _plain(value: float) -> str:

@@ -125,14 +125,18 @@ def test_one_group():
     assert marked(contest) == {}
 
 
-def test_an_example_counts_where_every_system_has_a_value():
+def test_means_are_of_own_examples_and_pairs_of_common_ones():
     values, groups, labels = simulate({"a": 0.0, "b": 2.0})
     values.iloc[0, 0], values.iloc[1, 1] = np.nan, -np.inf
     contest = significance.contest(values, groups, labels, ["a", "b"])
-    assert contest.left_out == 2
+    assert contest.common == len(values) - 2
     rows = contest.means[contest.means["snr_db"] == ALL]
-    assert list(rows["mean"]) == pytest.approx(list(values.iloc[2:].mean()))
-    assert set(rows["n"]) == {len(values) - 2}
+    own = [values["a"].iloc[1:].mean(), values["b"].drop(index=values.index[1]).mean()]
+    assert list(rows["mean"]) == pytest.approx(own)
+    assert set(rows["n"]) == {len(values) - 1}
+    pair = contest.pairs[contest.pairs["snr_db"] == ALL].iloc[0]
+    assert pair["difference"] == pytest.approx((values["a"] - values["b"]).iloc[2:].mean())
+    assert pair["n"] == len(values) - 2
     with pytest.raises(ValueError, match="no example"):
         significance.contest(values.assign(c=np.nan), groups, labels, ["a", "b", "c"])
 
@@ -142,12 +146,23 @@ def test_what_stands_beside_leaves_no_example_out():
     values["mixture"] = np.inf
     values.iloc[:2, 2] = 5.0
     contest = significance.contest(values, groups, labels, ["a", "b"], ["mixture"])
-    assert contest.left_out == 0
+    assert contest.common == len(values)
     rows = contest.means[contest.means["snr_db"] == ALL].set_index("system")
     assert dict(rows["n"]) == {"a": len(values), "b": len(values), "mixture": 2}
     assert rows["n_groups"]["mixture"] == 2
     assert rows["mean"]["mixture"] == 5.0
     assert contest.means[contest.means["snr_db"] == "5"]["mean"].isna().sum() == 1
+
+
+def test_a_level_without_a_common_example_has_means_and_no_pairs():
+    values, groups, labels = simulate({"a": 0.0, "b": 2.0})
+    half = groups.astype(int) % 2 == 0
+    values.loc[(labels == "0") & half, "a"] = np.nan
+    values.loc[(labels == "0") & ~half, "b"] = np.nan
+    contest = significance.contest(values, groups, labels, ["a", "b"])
+    assert list(contest.pairs["snr_db"]) == ["-5", "5", ALL]
+    assert list(contest.means[contest.means["snr_db"] == "0"]["n"]) == [15, 15]
+    assert marked(contest) == dict.fromkeys(("-5", "5", ALL), "b")
 
 
 def test_a_mark_needs_the_mean_and_the_test_to_agree():
