@@ -5,11 +5,14 @@
 It leaves ``exp/<data>/compare/<test hash>/``: means.csv, differences.csv, systems.csv, compare.yml
 (who took part, who did not and why), summary.md, figures/ and index.html, a page on which the same
 examples are heard through every model. It is made anew each time, from scores.csv alone; what is
-heard is separated by the models that were scored.
+heard is what stage 2 kept, or else separated by the models that were scored.
 """
 
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
 
 from local import SOURCES
 from local.base import disk, experiment
@@ -27,7 +30,7 @@ from local.reporting import (
     tables,
 )
 from local.reporting.standings import Standings
-from local.scoring import score_table
+from local.scoring import kept, score_table
 from local.scoring.score_table import IMPROVEMENT
 
 EXAMPLES = 3  # to listen to, per SNR: worst, median and best, on average over the contenders
@@ -141,14 +144,6 @@ def write_examples(
         cards: what the page says of each, by SNR.
         silent: contender -> why it cannot be heard.
     """
-    from local.model import separators, windows
-
-    models, silent = {}, {}
-    for of in result.contenders:
-        try:
-            models[of.name] = separators.load(of.first.experiment.model)
-        except UserError as error:  # its recipe may have gone since it was scored
-            silent[of.name] = str(error)
     voices = result.contenders[0].scores.xs(SOURCES[0], level="source")
     voices = voices.sort_values("snr_db", kind="stable")
     labels, _ = statistics.levels(voices["snr_db"])
@@ -157,10 +152,17 @@ def write_examples(
     rank = gains.mean(axis=1, skipna=False).loc[voices.index]
     picked = statistics.pick_examples(rank, labels, EXAMPLES, standings.SEED)
 
+    heard = {of.name: _heard(test, of.first) for of in result.contenders}
+    silent = {}
+
     def estimates(i):
-        mix, rate, sources = test.mix(i), test.row(i).sample_rate, test.sources(i)
-        return {name: windows.estimate(separator, mix, rate, sources)
-                for name, separator in models.items()}  # fmt: skip
+        made = {}
+        for name, estimate in heard.items():
+            try:
+                made[name] = estimate(i)
+            except UserError as error:  # its recipe may have gone since it was scored
+                silent[name] = str(error)
+        return made
 
     separated = examples.separated(test, [of.id for of in picked], estimates)
     cards = []
@@ -170,6 +172,12 @@ def write_examples(
         cards.append(examples.card(stage, example, number, why, float(voices["snr_db"][of.id]),
                                    of.level, **said))  # fmt: skip
     return cards, silent
+
+
+def _heard(test: manifest.Manifest, of: contenders.Scored) -> Callable[[int], np.ndarray]:
+    """What is played of an experiment, see ``kept.heard``."""
+    scores, model = of.experiment.scores(test.hash), of.experiment.model
+    return kept.heard(test, kept.Kept(scores, of.about["model_sha256"]), model)
 
 
 def _of_example(result: Standings, name: str) -> dict:

@@ -4,7 +4,8 @@
 
 Whole files, one at a time, estimates at the level that the model gives them. The same command
 again continues an interrupted evaluation; what is already scored is not scored again, and more
-``--metrics`` are added to it. The mixture is scored once for all models of a manifest.
+``--metrics`` are added to it. The mixture is scored once for all models of a manifest. Estimates
+are kept for the pages of stages 3 and 4, see ``local.scoring.kept``.
 """
 
 import functools
@@ -18,7 +19,7 @@ from local import SOURCES
 from local.base import disk, experiment, parallel, progress
 from local.base.errors import CONTINUES, Parser, UserError, guard
 from local.corpus import manifest
-from local.scoring import example, metrics, score_table
+from local.scoring import example, kept, metrics, score_table
 from local.scoring.journal import FAILED, Journal
 
 KEYS = ["id", "source"]
@@ -92,11 +93,14 @@ def evaluate(
     model, place = of.model, of.scores(test.hash)
     mixtures = example.Job(str(test.path.resolve()), test.hash, engine)
     estimates = mixtures._replace(model=str(model.resolve()), model_sha256=_sha256(model))
+    held = kept.Kept(place, estimates.model_sha256)
     known = _known(place, estimates)
     if known is not None and set(chosen) <= set(known):
         print(f"{place}: scored before, by this model in these metrics")
         return place
     about = _about(model)  # what is no model ends here, before any work
+    held.drop_others()
+    estimates = estimates._replace(scores=str(place.resolve()))
     table = _scored(place, test, estimates, chosen, run, folder.name)
     seconds = table.pop(example.SECONDS).xs(SOURCES[0], level="source").to_numpy()
     ratios = seconds * test.rows["sample_rate"] / test.rows["num_samples"]
@@ -107,6 +111,11 @@ def evaluate(
         "real_time_factor_is": REAL_TIME,
     }
     _write(place, test, _with_improvement(table, mixture), estimates.identity | about)
+    wanted = kept.choose(test.rows["num_samples"])
+    if lost := sum(not held.has(i) for i in wanted):
+        print(f"{held.folder}: no estimates kept of {lost} of {len(wanted)} examples (no room on"
+              " the disk, or NaN or huge samples); stages 3 and 4 separate them again"
+              )  # fmt: skip
     return place
 
 

@@ -3,8 +3,8 @@
     python -m local.report --model convtasnet [--num-examples N]
 
 Beside scores.csv it leaves by_snr.csv, summary.md, figures/, audio/ and index.html, which opens
-without a server or a network. Scores are those of scores.csv; what is heard is separated anew by
-the model that was scored.
+without a server or a network. Scores are those of scores.csv; what is heard is what stage 2 kept,
+or else separated anew by the model that was scored.
 """
 
 import os
@@ -21,7 +21,7 @@ from local.base.names import TEXT
 from local.corpus import manifest
 from local.reporting import examples, figures, pages, statistics, tables
 from local.reporting.statistics import ALL
-from local.scoring import score_table, seed_runs
+from local.scoring import kept, score_table, seed_runs
 from local.scoring.score_table import IMPROVEMENT, MIXTURE
 
 SEED = 0  # of the bootstrap and of the sample of examples
@@ -50,13 +50,8 @@ def main() -> None:
     scores = score_table.read_scores(place)
     seed_runs.check_model(of.model, place.with_suffix(".yml"))
 
-    from local.model import separators, windows
-
-    separator = separators.load(of.model)
-
-    def estimate(mix, rate, sources):
-        return windows.estimate(separator, mix, rate, sources)
-
+    held = kept.Kept(place, disk.read_yaml(place.with_suffix(".yml"))["model_sha256"])
+    estimate = kept.heard(test, held, of.model)
     table = write_report(of, test, scores, estimate, args.num_examples)
     print(terminal(table))
     print(f"report: {place.parent / 'index.html'}")
@@ -75,7 +70,7 @@ def write_report(
         of: the experiment; the report is written beside its scores.
         test: the manifest that was scored.
         scores: what ``score_table.read_scores`` read there.
-        estimate: (mix (time,), rate in Hz, sources (2, time)) -> estimates (2, time).
+        estimate: index of an example -> estimates (2, time), see ``kept.heard``.
         num_examples: to listen to, per SNR level.
 
     Returns:
@@ -174,7 +169,7 @@ def write_examples(
     chosen = sorted(why, key=lambda name: levels.index(labels[name]))
 
     def estimates(i):
-        return {"estimate": estimate(test.mix(i), test.row(i).sample_rate, test.sources(i))}
+        return {"estimate": estimate(i)}
 
     cards, found = [], {}
     for example in examples.separated(test, chosen, estimates):

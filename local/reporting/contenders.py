@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas
 
-from local.base import disk
+from local.base import disk, progress
 from local.base.errors import UserError, refusal
 from local.base.experiment import Experiment
 from local.scoring import metrics, score_table, seed_runs
@@ -70,7 +70,8 @@ def find(folder: Path, test_hash: str) -> tuple[list[Scored], dict[str, str]]:
         experiments by name; and name -> why it is left out.
     """
     found, left_out = [], {}
-    for path in sorted(folder.iterdir() if folder.is_dir() else ()):
+    paths = sorted(folder.iterdir() if folder.is_dir() else ())
+    for path in progress.bar(paths, "reading scores", unit="folders", leave=False):
         try:
             of = Experiment(path)
             if any(place.exists() for place in (of.conf_path, of.model, path / "scores")):

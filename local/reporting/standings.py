@@ -7,6 +7,7 @@ import numpy as np
 import pandas
 
 from local import SOURCES
+from local.base import progress
 from local.base.errors import UserError
 from local.reporting import contenders, pages, significance, statistics, tables
 from local.reporting.contenders import Contender
@@ -62,7 +63,8 @@ def stand(found: list[Contender]) -> Standings:
     voices = found[0].scores.xs(SOURCES[0], level="source").sort_values("snr_db", kind="stable")
     groups, (labels, _) = voices["group"], statistics.levels(voices["snr_db"])
     contests, not_compared = {}, []
-    for source, name in itertools.product(SOURCES, names):
+    pairs = list(itertools.product(SOURCES, names))
+    for source, name in progress.bar(pairs, "comparing", unit="metrics", leave=False):
         values = contenders.scores_of(found, source, name)
         scored = np.isfinite(values)
         if not scored.any(axis=None):

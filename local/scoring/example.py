@@ -9,13 +9,14 @@ real-time factor its clock.
 import functools
 import threading
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from local import SOURCES
 from local.corpus import manifest
-from local.scoring import metrics
+from local.scoring import kept, metrics
 
 SECONDS = "separation_seconds"
 _ALONE = threading.Lock()
@@ -31,6 +32,7 @@ class Job(NamedTuple):
         metrics: names in ``metrics.METRICS``.
         model: path of a checkpoint; None scores the mixtures, each as the estimate of each source.
         model_sha256: of its content.
+        scores: path of the scores.csv beside which estimates are kept; None keeps none.
     """
 
     manifest: str
@@ -39,6 +41,7 @@ class Job(NamedTuple):
     metrics: tuple[str, ...] = ()
     model: str | None = None
     model_sha256: str | None = None
+    scores: str | None = None
 
     @property
     def columns(self) -> list[str]:
@@ -73,6 +76,8 @@ def score(job: Job, index: int) -> list[dict]:
         if job.model is not None:
             more, why = metrics.extras(sources, estimates, mix)
             values, reasons = values | more, reasons | why
+        if job.scores is not None and index in _kept_of(job.manifest, job.test_hash):
+            kept.Kept(Path(job.scores), job.model_sha256).keep(index, estimates)
     values |= {(source, SECONDS): seconds for source in SOURCES}
     return [
         {"id": row.id, "source": source}
@@ -102,6 +107,11 @@ def _estimate(job: Job, mix, sources, rate: int) -> tuple[np.ndarray, float]:
 @functools.lru_cache(maxsize=1)
 def _manifest(path: str, test_hash: str) -> manifest.Manifest:
     return manifest.read(path)
+
+
+@functools.lru_cache(maxsize=1)
+def _kept_of(path: str, test_hash: str) -> frozenset[int]:
+    return frozenset(kept.choose(_manifest(path, test_hash).rows["num_samples"]))
 
 
 @functools.lru_cache(maxsize=1)
