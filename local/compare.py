@@ -8,6 +8,7 @@ examples are heard through every model. It is made anew each time, from scores.c
 heard is what stage 2 kept, or else separated by the models that were scored.
 """
 
+import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,9 @@ def main() -> None:
                         f" stage 2 makes scores{reasons}")  # fmt: skip
     result = standings.stand(contenders.group_seeds(found, test.hash))
     place = folder / "compare" / test.hash
+    print(
+        f"{len(result.contenders)} systems compared; writing tables and the page", file=sys.stderr
+    )
     write_comparison(place, test, result, left_out)
     print(terminal(result, left_out))
     print(f"comparison: {place / 'index.html'}")
