@@ -55,9 +55,9 @@ def main() -> None:
         raise UserError(f"--jobs expects 1 or more, found {args.jobs}")
     folder = experiment.locate(args)
     test = manifest.read(experiment.data_dir(folder.parent.name) / "test.csv")
-    chosen = metrics.choose(args.metrics, test.rows["sample_rate"])
+    chosen = metrics.choose(args.metrics, test.rows["sample_rate"], args.engine)
     run = functools.partial(parallel.results, jobs=args.jobs, scheduler=args.scheduler)
-    place = evaluate(folder, test, chosen, args.engine, run)
+    place = evaluate(folder, test, chosen, run)
     print(f"{place}: scores of {len(test)} examples")
     failures = score_table.failures(score_table.read_scores(place))
     for (reason, count), of in failures.groupby(["reason", "n"], sort=False):
@@ -68,8 +68,7 @@ def main() -> None:
 def evaluate(
     folder: Path,
     test: manifest.Manifest,
-    chosen: list[str],
-    engine: str = "fast",
+    chosen: metrics.Chosen,
     run: Callable = parallel.results,
 ) -> Path:
     """Score an experiment's ``best_model.pth``; write scores.csv and scores.yml.
@@ -77,8 +76,7 @@ def evaluate(
     Args:
         folder: of the experiment, as ``experiment.locate`` finds it.
         test: the manifest to score on.
-        chosen: names in ``metrics.METRICS``.
-        engine: see ``metrics.score``.
+        chosen: the metrics.
         run: (task, items) -> results in any order, such as ``parallel.results``.
 
     Returns:
@@ -91,20 +89,21 @@ def evaluate(
         raise UserError(f"{test.path}: no examples to score")
     of = experiment.Experiment(folder)
     model, place = of.model, of.scores(test.hash)
-    mixtures = example.Job(str(test.path.resolve()), test.hash, engine)
+    mixtures = example.Job(str(test.path.resolve()), test.hash, chosen)
     estimates = mixtures._replace(model=str(model.resolve()), model_sha256=_sha256(model))
     held = kept.Kept(place, estimates.model_sha256)
     known = _known(place, estimates)
-    if known is not None and set(chosen) <= set(known):
+    if known is not None and set(chosen.names) <= set(known):
         print(f"{place}: scored before, by this model in these metrics")
         return place
     about = _about(model)  # what is no model ends here, before any work
     held.drop_others()
     estimates = estimates._replace(scores=str(place.resolve()))
-    table = _scored(place, test, estimates, chosen, run, folder.name)
+    table = _scored(place, test, estimates, run, folder.name)
     seconds = table.pop(example.SECONDS).xs(SOURCES[0], level="source").to_numpy()
     ratios = seconds * test.rows["sample_rate"] / test.rows["num_samples"]
-    mixture = mixture_scores(folder.parent, test, mixtures, _metrics_of(table), run)
+    mixtures = mixtures._replace(chosen=chosen._replace(names=_metrics_of(table)))
+    mixture = mixture_scores(folder.parent, test, mixtures, run)
     about |= {
         "data": folder.parent.name,
         "real_time_factor": float(ratios.median()),
@@ -120,7 +119,7 @@ def evaluate(
 
 
 def mixture_scores(
-    folder: Path, test: manifest.Manifest, job: example.Job, chosen: list[str], run: Callable
+    folder: Path, test: manifest.Manifest, job: example.Job, run: Callable
 ) -> pandas.DataFrame:
     """Scores of the unprocessed mixture as the estimate of each source.
 
@@ -129,29 +128,29 @@ def mixture_scores(
 
     Args:
         job: without a model.
-        test, chosen, run: see ``evaluate``.
+        test, run: see ``evaluate``.
 
     Returns:
         indexed by id and source: a column per metric, and ``failed``, {metric: reason}.
     """
-    engine = "" if job.engine == "fast" else f".{job.engine}"
+    engine = "" if job.chosen.engine == metrics.ENGINES[0] else f".{job.chosen.engine}"
     place = folder / ".mixture" / f"{test.hash}{engine}.csv"
     known = _known(place, job)
-    if known is not None and set(chosen) <= set(known):
+    if known is not None and set(job.chosen.names) <= set(known):
         return known
-    table = _scored(place, test, job, chosen, run, "mixture")
+    table = _scored(place, test, job, run, "mixture")
     _write(place, test, table, job.identity)
     return table
 
 
-def _scored(place, test, job, chosen, run, label) -> pandas.DataFrame:
-    """What is known at ``place`` and the rest of what was chosen, in the order of the manifest.
+def _scored(place, test, job, run, label) -> pandas.DataFrame:
+    """What is known at ``place`` and the rest of the job, in the order of the manifest.
 
     The rest is computed row by row, or continued, in a journal beside ``place``.
     """
     known = _known(place, job)
-    missing = [name for name in chosen if known is None or name not in known]
-    job = job._replace(metrics=tuple(missing))
+    missing = [name for name in job.chosen.names if known is None or name not in known]
+    job = job._replace(chosen=job.chosen._replace(names=tuple(missing)))
     ids = [test.row(i).id for i in range(len(test))]
     work = job.identity | {"metrics": missing}
     with Journal(_partial(place), work, job.columns) as journal:
@@ -166,7 +165,7 @@ def _scored(place, test, job, chosen, run, label) -> pandas.DataFrame:
     known = known.reindex(fresh.index)
     fresh[FAILED] = [a | b for a, b in zip(known[FAILED], fresh[FAILED], strict=True)]
     both = fresh.join(known[[name for name in known if name not in fresh]])
-    return both[_metrics_of(both) + [name for name in fresh if name not in missing]]
+    return both[[*_metrics_of(both), *(name for name in fresh if name not in missing)]]
 
 
 def _known(place: Path, job: example.Job) -> pandas.DataFrame | None:
@@ -214,7 +213,7 @@ def _write(place: Path, test: manifest.Manifest, table: pandas.DataFrame, about:
         table.insert(place_of, name, rows[name].to_numpy())
     with disk.replace(place) as temporary:
         table.to_csv(temporary, index=False)
-    about |= {"metrics": _metrics_of(table), "provenance": experiment.provenance()}
+    about |= {"metrics": [*_metrics_of(table)], "provenance": experiment.provenance()}
     disk.write_yaml(place.with_suffix(".yml"), about)
     _partial(place).unlink(missing_ok=True)
 
@@ -223,8 +222,8 @@ def _partial(place: Path) -> Path:
     return place.with_suffix(".partial.csv")
 
 
-def _metrics_of(table: pandas.DataFrame) -> list[str]:
-    return [name for name in metrics.METRICS if name in table]
+def _metrics_of(table: pandas.DataFrame) -> tuple[str, ...]:
+    return tuple(name for name in metrics.METRICS if name in table)
 
 
 def _about(model: Path) -> dict:

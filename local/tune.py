@@ -115,7 +115,7 @@ def scores(separator, valid, chosen: list[int]) -> pandas.DataFrame:
         estimates = np.stack([mix] * len(SOURCES))
         if separator is not None:
             estimates = windows.estimate(separator, mix, rate, sources)
-        values, _ = metrics.score(sources, estimates, rate, [METRIC])
+        values, _ = metrics.score(sources, estimates, rate, metrics.Chosen((METRIC,)))
         found.append([values[source, METRIC] for source in SOURCES])
     return pandas.DataFrame(found, columns=list(SOURCES))
 

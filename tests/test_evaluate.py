@@ -51,7 +51,7 @@ class Runs(list):
 
     def __call__(self, task, items):
         job = task.args[0]
-        self.append(("model" if job.model else "mixture", list(job.metrics), list(items)))
+        self.append(("model" if job.model else "mixture", list(job.chosen.names), list(items)))
         for rows in parallel.results(task, items[::-1], jobs=1):
             if self.left == 0:
                 raise KeyboardInterrupt
@@ -81,6 +81,12 @@ def use(monkeypatch, network, rate=RATE):
     monkeypatch.setattr(separators, "load", lambda path: separator)
 
 
+def scored(folder, test, names, engine="fast", run=None):
+    """Evaluate in these metrics; the path of scores.csv."""
+    chosen = metrics.Chosen(tuple(names), engine)
+    return evaluate.evaluate(folder, test, chosen, Runs() if run is None else run)
+
+
 def read(place) -> pandas.DataFrame:
     return score_table.read_scores(place).set_index(["id", "source"])
 
@@ -91,19 +97,19 @@ def same(one: pandas.DataFrame, other: pandas.DataFrame) -> None:
 
 def test_scores_are_those_of_the_separated_files(trained):
     folder, test = trained
-    place = evaluate.evaluate(folder, test, CHOSEN, run=Runs())
+    place = scored(folder, test, CHOSEN)
     assert place == folder / "scores" / test.hash / SCORES
     table = score_table.read_scores(place)
     each = [name for metric in CHOSEN for name in (metric, f"{metric}_mix", f"{metric}_imp")]
     assert list(table) == ["id", "snr_db", "group", "source", *each, *metrics.EXTRAS, "failed"]
     assert list(table["id"][::2]) == list(table["id"][1::2]) == list(test.rows["id"])
     assert list(table["source"]) == ["voice", "noise"] * 5
-    separator = separators.load(folder / "best_model.pth")
+    separator, chosen = separators.load(folder / "best_model.pth"), metrics.Chosen(tuple(CHOSEN))
     for i in range(len(test)):
         mix, sources = test.mix(i), test.sources(i)
         estimates = windows.estimate(separator, mix, RATE)
-        ours, _ = metrics.score(sources, estimates, RATE, CHOSEN)
-        plain, _ = metrics.score(sources, np.stack([mix, mix]), RATE, CHOSEN)
+        ours, _ = metrics.score(sources, estimates, RATE, chosen)
+        plain, _ = metrics.score(sources, np.stack([mix, mix]), RATE, chosen)
         more, _ = metrics.extras(sources, estimates, mix)
         for k, source in enumerate(("voice", "noise")):
             row = table.iloc[2 * i + k]
@@ -126,7 +132,7 @@ def test_scores_are_those_of_the_separated_files(trained):
 def test_levels_stay_as_the_model_gives_them(trained, monkeypatch):
     folder, test = trained
     use(monkeypatch, Gains(voice=2.0, noise=0.25))
-    table = read(evaluate.evaluate(folder, test, ["si_sdr", "snr"], run=Runs()))
+    table = read(scored(folder, test, ["si_sdr", "snr"]))
     np.testing.assert_allclose(table["si_sdr_imp"], 0, atol=1e-6)
     mix, sources = test.mix(0).astype(float), test.sources(0).astype(float)
     for source, reference, gain in zip(("voice", "noise"), sources, (2, 0.25), strict=True):
@@ -138,10 +144,12 @@ def test_levels_stay_as_the_model_gives_them(trained, monkeypatch):
 def test_other_rates_are_scored_at_that_of_the_data(trained, monkeypatch):
     folder, test = trained
     use(monkeypatch, Gains(1, 1), rate=44100)
-    table = read(evaluate.evaluate(folder, test, ["si_sdr", "pesq_nb"], run=Runs()))
+    table = read(scored(folder, test, ["si_sdr", "pesq_nb"]))
     there = audio.resample(test.mix(0), RATE, 44100)
     back = audio.resample(there, 44100, RATE)[: test.row(0).num_samples]
-    values, _ = metrics.score(test.sources(0), np.stack([back, back]), RATE, ["si_sdr"])
+    values, _ = metrics.score(
+        test.sources(0), np.stack([back, back]), RATE, metrics.Chosen(("si_sdr",))
+    )
     for source in ("voice", "noise"):
         expected = pytest.approx(values[source, "si_sdr"], abs=1e-4)
         assert table.loc[(test.row(0).id, source), "si_sdr"] == expected
@@ -151,7 +159,7 @@ def test_other_rates_are_scored_at_that_of_the_data(trained, monkeypatch):
 def test_an_oracle_is_given_the_references(trained, monkeypatch):
     folder, test = trained
     use(monkeypatch, Gains(oracle=True))
-    table = read(evaluate.evaluate(folder, test, ["si_sdr", "stoi"], run=Runs()))
+    table = read(scored(folder, test, ["si_sdr", "stoi"]))
     np.testing.assert_allclose(table.xs("voice", level="source")["stoi"], 1)
     assert table["failed"].str.startswith("si_sdr: infinite").all()
     about = disk.read_yaml(folder / "scores" / test.hash / "scores.yml")
@@ -162,7 +170,7 @@ def test_a_metric_that_fails_is_recorded_and_the_rest_goes_on(trained, monkeypat
     folder, test = trained
     peaks = sorted(np.abs(test.mix(i)).max() for i in range(len(test)))
     use(monkeypatch, Gains(fails_above=peaks[-2]))
-    table = read(evaluate.evaluate(folder, test, ["si_sdr", "sdr_v4"], run=Runs()))
+    table = read(scored(folder, test, ["si_sdr", "sdr_v4"]))
     failed = table[table["failed"].str.contains("NaN")]
     assert len(failed) == 2
     assert failed["failed"].iloc[0].startswith("si_sdr: estimate with NaN or infinite samples; ")
@@ -177,7 +185,7 @@ def test_a_metric_that_fails_is_recorded_and_the_rest_goes_on(trained, monkeypat
 
 def test_what_made_the_numbers_is_beside_them(trained):
     folder, test = trained
-    place = evaluate.evaluate(folder, test, ["snr"], "museval", run=Runs())
+    place = scored(folder, test, ["snr"], "museval")
     about = disk.read_yaml(place.with_suffix(".yml"))
     expected = {
         "test_hash": test.hash, "data": "set", "metrics": ["snr"], "engine": "museval",
@@ -194,17 +202,17 @@ def test_what_made_the_numbers_is_beside_them(trained):
 def test_mixtures_are_scored_once_for_all_models(trained):
     folder, test = trained
     first, second, third = Runs(), Runs(), Runs()
-    evaluate.evaluate(folder, test, CHOSEN, run=first)
+    scored(folder, test, CHOSEN, run=first)
     assert [kind for kind, _, _ in first] == ["model", "mixture"]
     other = make_experiment("set", tag="other", n_blocks=2)
-    place = evaluate.evaluate(other, test, CHOSEN[:2], run=second)
+    place = scored(other, test, CHOSEN[:2], run=second)
     assert second == [("model", CHOSEN[:2], [0, 1, 2, 3, 4])]
     plain = experiment.EXPERIMENTS / "set" / ".mixture" / f"{test.hash}.csv"
     with pytest.raises(UserError):
         experiment.experiment_name(plain.parent.name)  # no experiment's folder, which may go
     kept = read(plain)
     np.testing.assert_array_equal(read(place)["snr_mix"], kept["snr"])
-    evaluate.evaluate(other, test, ["si_sir", *CHOSEN[:2]], run=third)  # more is added
+    scored(other, test, ["si_sir", *CHOSEN[:2]], run=third)  # more is added
     assert third == [(kind, ["si_sir"], [0, 1, 2, 3, 4]) for kind in ("model", "mixture")]
     same(read(plain)[kept.columns], kept)
     assert list(read(plain))[2:-1] == ["si_sdr", "si_sir", *CHOSEN[1:]]
@@ -212,51 +220,51 @@ def test_mixtures_are_scored_once_for_all_models(trained):
 
 def test_more_metrics_are_added_to_those_there(trained):
     folder, test = trained
-    place = evaluate.evaluate(folder, test, ["stoi", "snr"], run=Runs())
+    place = scored(folder, test, ["stoi", "snr"])
     before, runs = read(place), Runs()
-    evaluate.evaluate(folder, test, ["si_sdr", "snr"], run=runs)
+    scored(folder, test, ["si_sdr", "snr"], run=runs)
     assert [chosen for _, chosen, _ in runs] == [["si_sdr"]] * 2
     whole = read(place)
     assert disk.read_yaml(place.with_suffix(".yml"))["metrics"] == ["si_sdr", "snr", "stoi"]
     same(whole[before.columns], before)
     place.unlink()
-    evaluate.evaluate(folder, test, ["si_sdr", "snr", "stoi"], run=Runs())
+    scored(folder, test, ["si_sdr", "snr", "stoi"])
     same(read(place), whole)
 
 
 def test_finished_scores_stay_until_model_or_engine_change(trained, capsys):
     folder, test = trained
-    place = evaluate.evaluate(folder, test, CHOSEN, run=Runs())
+    place = scored(folder, test, CHOSEN)
     written, runs = place.stat().st_mtime_ns, Runs()
-    evaluate.evaluate(folder, test, CHOSEN[1:], run=runs)
+    scored(folder, test, CHOSEN[1:], run=runs)
     assert not runs
     assert place.stat().st_mtime_ns == written
     assert "scored before" in capsys.readouterr().out
-    evaluate.evaluate(folder, test, CHOSEN, "museval", run=runs)
+    scored(folder, test, CHOSEN, "museval", run=runs)
     assert [kind for kind, _, _ in runs] == ["model", "mixture"]
     other = make_experiment("set", tag="other", n_blocks=2)
     os.replace(other / "best_model.pth", folder / "best_model.pth")
     runs.clear()
-    evaluate.evaluate(folder, test, CHOSEN, "museval", run=runs)
+    scored(folder, test, CHOSEN, "museval", run=runs)
     assert [kind for kind, _, _ in runs] == ["model"]
 
 
 def test_scores_that_were_damaged_are_made_again(trained):
     folder, test = trained
-    place = evaluate.evaluate(folder, test, ["snr"], run=Runs())
+    place = scored(folder, test, ["snr"])
     whole = read(place)
     place.write_text("nothing of use\n")
-    evaluate.evaluate(folder, test, ["snr"], run=Runs())
+    scored(folder, test, ["snr"])
     same(read(place), whole)
 
 
 def interrupted(folder, test, examples=3):
     """A partial file of so many examples; the scores that an uninterrupted run gives."""
-    place = evaluate.evaluate(folder, test, CHOSEN, run=Runs())
+    place = scored(folder, test, CHOSEN)
     whole = read(place)
     place.unlink()
     with pytest.raises(KeyboardInterrupt):
-        evaluate.evaluate(folder, test, CHOSEN, run=Runs(fails_after=examples))
+        scored(folder, test, CHOSEN, run=Runs(fails_after=examples))
     assert not place.exists()
     return place.with_name("scores.partial.csv"), whole
 
@@ -277,7 +285,7 @@ def test_an_interrupted_evaluation_continues(trained, cut):
     }[cut]
     partial.write_bytes(torn)
     runs = Runs()
-    place = evaluate.evaluate(folder, test, CHOSEN, run=runs)
+    place = scored(folder, test, CHOSEN, run=runs)
     assert runs == [("model", CHOSEN, left)]
     same(read(place), whole)
     assert not partial.exists()
@@ -295,7 +303,7 @@ def test_a_partial_file_of_other_work_is_not_continued(trained, changed):
         chosen = ["si_sdr", "snr"]
     else:
         engine = "museval"
-    place = evaluate.evaluate(folder, test, chosen, engine, run=runs)
+    place = scored(folder, test, chosen, engine, run=runs)
     assert runs[0] == ("model", chosen, [0, 1, 2, 3, 4])
     expected = whole if changed == "engine" else None
     if expected is not None:
@@ -305,9 +313,9 @@ def test_a_partial_file_of_other_work_is_not_continued(trained, changed):
 def test_an_interruption_within_the_mixture_keeps_the_rest(trained):
     folder, test = trained
     with pytest.raises(KeyboardInterrupt):
-        evaluate.evaluate(folder, test, ["snr"], run=Runs(fails_after=5 + 2))
+        scored(folder, test, ["snr"], run=Runs(fails_after=5 + 2))
     runs = Runs()
-    evaluate.evaluate(folder, test, ["snr"], run=runs)
+    scored(folder, test, ["snr"], run=runs)
     assert runs == [("model", ["snr"], []), ("mixture", ["snr"], [0, 1, 2])]
     assert not list(folder.parent.rglob("*partial*"))
 
@@ -333,22 +341,22 @@ def test_a_killed_program_continues(tmp_path):
         child.send_signal(sign)
         assert child.wait() == (-9 if sign == signal.SIGKILL else 130)
     runs = Runs()
-    evaluate.evaluate(folder, test, ["si_sdr", "stoi"], run=runs)
+    scored(folder, test, ["si_sdr", "stoi"], run=runs)
     assert 0 < len(runs[0][2]) <= 32
     continued = read(place)
     place.unlink()
-    evaluate.evaluate(folder, test, ["si_sdr", "stoi"], run=Runs())
+    scored(folder, test, ["si_sdr", "stoi"])
     same(read(place), continued)
 
 
 def test_two_processes_give_the_scores_of_one(trained):
     folder, test = trained
-    chosen = metrics.choose("all", [RATE])
-    place = evaluate.evaluate(folder, test, chosen, run=functools.partial(parallel.results, jobs=1))
+    chosen = metrics.choose("all", [RATE]).names
+    place = scored(folder, test, chosen, run=functools.partial(parallel.results, jobs=1))
     one = read(place)
     for path in (place, *(experiment.EXPERIMENTS / "set" / ".mixture").iterdir()):
         path.unlink()
-    evaluate.evaluate(folder, test, chosen, run=functools.partial(parallel.results, jobs=2))
+    scored(folder, test, chosen, run=functools.partial(parallel.results, jobs=2))
     same(read(place), one)
 
 
@@ -356,7 +364,7 @@ def test_a_cluster_gives_the_scores_of_one_process(trained, monkeypatch):
     distributed = pytest.importorskip("distributed")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     folder, test = trained
-    place = evaluate.evaluate(folder, test, CHOSEN, run=Runs())
+    place = scored(folder, test, CHOSEN)
     one = read(place)
     place.unlink()
     with distributed.LocalCluster(
@@ -364,7 +372,7 @@ def test_a_cluster_gives_the_scores_of_one_process(trained, monkeypatch):
     ) as cluster:
         options = {"scheduler": cluster.scheduler_address}
         run = functools.partial(parallel.results, **options)
-        evaluate.evaluate(folder, test, CHOSEN, run=run)
+        scored(folder, test, CHOSEN, run=run)
         same(read(place), one)
         with pytest.raises(UserError, match="not there"):  # a fault within a worker
             list(run(manifest.read, ["nowhere.csv"]))
@@ -372,7 +380,7 @@ def test_a_cluster_gives_the_scores_of_one_process(trained, monkeypatch):
 
 def test_two_threads_of_a_worker_score_one_after_the_other(trained):
     folder, test = trained
-    place = evaluate.evaluate(folder, test, CHOSEN, run=Runs())
+    place = scored(folder, test, CHOSEN)
     one = read(place)
     place.unlink()
 
@@ -381,7 +389,7 @@ def test_two_threads_of_a_worker_score_one_after_the_other(trained):
 
         return joblib.Parallel(n_jobs=3, prefer="threads")(joblib.delayed(task)(i) for i in items)
 
-    evaluate.evaluate(folder, test, CHOSEN, run=threads)
+    scored(folder, test, CHOSEN, run=threads)
     same(read(place), one)
 
 

@@ -15,7 +15,7 @@ from local.base.errors import UserError, guard
 from local.corpus import manifest
 from local.model import separators
 from local.reporting import statistics
-from local.scoring import score_table
+from local.scoring import metrics, score_table
 
 VARY = ["--vary", "model.gain,data.segment", "0.5,1.0", "0.8,2.0"]
 
@@ -49,7 +49,8 @@ def ran(garden, tmp_path, monkeypatch):
         gain = float(of.settings["model.gain"])
         scored_experiments.make_experiment("garden", "toy", of.folder.name[4:], gain=gain)
         test = manifest.read(experiment.data_dir("garden") / "test.csv")
-        evaluate.evaluate(of.folder, test, ["si_sdr"], run=lambda task, items: map(task, items))
+        chosen = metrics.Chosen(("si_sdr",))
+        evaluate.evaluate(of.folder, test, chosen, run=lambda task, items: map(task, items))
         return None
 
     monkeypatch.setattr(study, "carry_out", carry_out)

@@ -28,8 +28,7 @@ class Job(NamedTuple):
     Attributes:
         manifest: path of the CSV file.
         test_hash: of its content: a worker reads a changed one again.
-        engine: see ``metrics.score``.
-        metrics: names in ``metrics.METRICS``.
+        chosen: the metrics.
         model: path of a checkpoint; None scores the mixtures, each as the estimate of each source.
         model_sha256: of its content.
         scores: path of the scores.csv beside which estimates are kept; None keeps none.
@@ -37,8 +36,7 @@ class Job(NamedTuple):
 
     manifest: str
     test_hash: str
-    engine: str
-    metrics: tuple[str, ...] = ()
+    chosen: metrics.Chosen
     model: str | None = None
     model_sha256: str | None = None
     scores: str | None = None
@@ -47,13 +45,14 @@ class Job(NamedTuple):
     def columns(self) -> list[str]:
         """The floats in each row that ``score`` returns."""
         if self.model is None:
-            return [*self.metrics]
-        return [*self.metrics, *metrics.EXTRAS, SECONDS]
+            return [*self.chosen.names]
+        return [*self.chosen.names, *metrics.EXTRAS, SECONDS]
 
     @property
     def identity(self) -> dict:
-        """What the numbers depend on, apart from the choice of metrics; plain types."""
-        about = {"version": metrics.VERSION, "test_hash": self.test_hash, "engine": self.engine}
+        """What the numbers depend on, apart from the names of the metrics; plain types."""
+        engine = self.chosen.engine
+        about = {"version": metrics.VERSION, "test_hash": self.test_hash, "engine": engine}
         return about if self.model is None else about | {"model_sha256": self.model_sha256}
 
 
@@ -70,9 +69,7 @@ def score(job: Job, index: int) -> list[dict]:
         estimates, seconds = np.stack([mix] * len(SOURCES)), np.nan
         if job.model is not None:
             estimates, seconds = _estimate(job, mix, sources, row.sample_rate)
-        values, reasons = metrics.score(
-            sources, estimates, row.sample_rate, job.metrics, job.engine
-        )
+        values, reasons = metrics.score(sources, estimates, row.sample_rate, job.chosen)
         if job.model is not None:
             more, why = metrics.extras(sources, estimates, mix)
             values, reasons = values | more, reasons | why

@@ -178,15 +178,25 @@ GROUPS: dict[str, tuple[str, ...]] = {
 """Names that stand for several metrics; ``pesq`` is the flavour that fits the data's rate."""
 
 
-def choose(text: str, rates: Iterable[int]) -> list[str]:
+class Chosen(NamedTuple):
+    """The metrics to score in, and who computes them.
+
+    Attributes:
+        names: of ``METRICS``, in its order.
+        engine: what computes BSS Eval: ``fast`` (local/scoring/bss_eval.py), or ``museval`` itself.
+    """
+
+    names: tuple[str, ...]
+    engine: str = ENGINES[0]
+
+
+def choose(text: str, rates: Iterable[int], engine: str = ENGINES[0]) -> Chosen:
     """The metrics that a comma-separated list of names and groups asks for.
 
     Args:
         text: such as ``si_sdr,bss_eval_v4``; dashes and underscores are the same.
         rates: Hz, the sample rates of the data: they decide the flavour of PESQ.
-
-    Returns:
-        names in the order of ``METRICS``, each once.
+        engine: one of ``ENGINES``.
 
     Raises:
         UserError: an unknown name, none at all, or a flavour of PESQ that the data do not have.
@@ -202,15 +212,11 @@ def choose(text: str, rates: Iterable[int]) -> list[str]:
             hint = nearest(name, known) or f"; known are {', '.join(known)}"
             raise UserError(f"--metrics: unknown metric {word!r}{hint}")
         chosen |= set(GROUPS.get(name, [name])) - unfit
-    return [name for name in METRICS if name in chosen]
+    return Chosen(tuple(name for name in METRICS if name in chosen), engine)
 
 
 def score(
-    references: np.ndarray,
-    estimates: np.ndarray,
-    rate: int,
-    metrics: Collection[str],
-    engine: str = "fast",
+    references: np.ndarray, estimates: np.ndarray, rate: int, chosen: Chosen
 ) -> tuple[dict[tuple[str, str], float], dict[tuple[str, str], str]]:
     """Score estimates of all sources of one mixture.
 
@@ -218,8 +224,7 @@ def score(
         references: (source, time) in the order of ``SOURCES``.
         estimates: the same shape, never rescaled.
         rate: Hz.
-        metrics: names in ``METRICS``.
-        engine: what computes BSS Eval: ``fast`` (local/scoring/bss_eval.py), or ``museval`` itself.
+        chosen: the metrics, as ``choose`` finds them.
 
     Returns:
         values: {(source, metric): value} for each source that the metric is for; NaN where it
@@ -227,12 +232,14 @@ def score(
         reasons: {(source, metric): why} for each NaN.
     """
     references, estimates = (np.asarray(x, np.float64) for x in (references, estimates))
-    found: dict[tuple[int, str], float | str] = {}
+    metrics, found = chosen.names, {}
     if wanted := _among(metrics, "si_sdr", "si_sir", "si_sar", "snr", "sd_sdr"):
         found |= metric_values.projections(references, estimates, wanted)
     for version in ("bss_eval_v4", "bss_eval_v3"):
         if wanted := _among(metrics, *GROUPS[version]):
-            found |= metric_values.bss_eval(references, estimates, rate, wanted, version, engine)
+            found |= metric_values.bss_eval(
+                references, estimates, rate, wanted, version, chosen.engine
+            )
     k = SOURCES.index("voice")
     for flavour in _among(metrics, metric_values.pesq_flavour(rate)):
         found[k, flavour] = metric_values.pesq(references[k], estimates[k], rate, flavour)

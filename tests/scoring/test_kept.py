@@ -11,7 +11,7 @@ from local import compare, evaluate, report
 from local.base import disk, experiment, parallel
 from local.corpus import manifest
 from local.model import separators, windows
-from local.scoring import kept, score_table
+from local.scoring import kept, metrics, score_table
 
 RATE = 8000
 ROWS = 5
@@ -29,7 +29,7 @@ def score(folder, test):
     def run(task, items):
         return parallel.results(task, items, jobs=1)
 
-    return evaluate.evaluate(folder, test, ["si_sdr"], run=run)
+    return evaluate.evaluate(folder, test, metrics.Chosen(("si_sdr",)), run)
 
 
 def kept_of(place):

@@ -34,6 +34,10 @@ def scene(seconds: float = 2.0, rate: int = RATE, seed: int = 0):
     return references, references.sum(0), estimates
 
 
+def score(references, estimates, rate, names, engine="fast"):
+    return metrics.score(references, estimates, rate, metrics.Chosen(tuple(names), engine))
+
+
 def value(found, source="voice", metric="si_sdr"):
     return found[0][source, metric]
 
@@ -45,14 +49,14 @@ def test_si_sdr_of_an_orthogonal_error(length, ratio_db):
     estimate = target + 10 ** (-ratio_db / 20) * error
     for scale, offset in ((1, 0), (-0.3, 0), (1e3, 0), (2, 0.7)):
         pair = np.stack([target, error]), np.stack([scale * estimate + offset, error])
-        assert value(metrics.score(*pair, RATE, ["si_sdr"])) == pytest.approx(ratio_db, abs=1e-9)
+        assert value(score(*pair, RATE, ["si_sdr"])) == pytest.approx(ratio_db, abs=1e-9)
 
 
 def test_interference_and_artifacts_of_orthogonal_signals():
     voice, noise, rest = orthogonal(3, 500)
     references = np.stack([voice, 0.2 * noise])
     estimates = np.stack([2 * voice + 0.5 * noise + 0.1 * rest, 0.2 * noise + 0.02 * rest + voice])
-    values, reasons = metrics.score(references, estimates, RATE, PROJECTIONS)
+    values, reasons = score(references, estimates, RATE, PROJECTIONS)
     assert not reasons
     assert values["voice", "si_sir"] == pytest.approx(20 * math.log10(2 / 0.5))
     assert values["voice", "si_sar"] == pytest.approx(20 * math.log10(2 / 0.1))
@@ -68,7 +72,7 @@ def test_interference_within_the_span_of_correlated_references():
     noise = 0.6 * voice + 0.8 * other
     # noise = its part along the voice, which is target, and its own part, which interferes
     estimates = np.stack([voice + 0.5 * noise + 0.1 * rest, noise + 0.1 * rest])
-    values, _ = metrics.score(np.stack([voice, noise]), estimates, RATE, ["si_sir", "si_sar"])
+    values, _ = score(np.stack([voice, noise]), estimates, RATE, ["si_sir", "si_sar"])
     assert values["voice", "si_sir"] == pytest.approx(20 * math.log10(1.3 / 0.4))
     assert values["voice", "si_sar"] == pytest.approx(20 * math.log10(1.3 / 0.1))
     assert values["noise", "si_sar"] == pytest.approx(20)
@@ -80,8 +84,8 @@ def test_interference_within_the_span_of_correlated_references():
 def test_errors_add_up_and_scale_only_matters_where_it_should(length, seed, level_db):
     rng = np.random.default_rng(seed)
     references, estimates = rng.standard_normal((2, 2, length))
-    values, _ = metrics.score(references, estimates, RATE, PROJECTIONS)
-    scaled, _ = metrics.score(references, 10 ** (level_db / 20) * estimates, RATE, PROJECTIONS)
+    values, _ = score(references, estimates, RATE, PROJECTIONS)
+    scaled, _ = score(references, 10 ** (level_db / 20) * estimates, RATE, PROJECTIONS)
     for source in ("voice", "noise"):
         parts = [10 ** (-values[source, name] / 10) for name in ("si_sir", "si_sar")]
         assert 10 ** (-values[source, "si_sdr"] / 10) == pytest.approx(sum(parts), rel=1e-6)
@@ -92,7 +96,7 @@ def test_errors_add_up_and_scale_only_matters_where_it_should(length, seed, leve
 
 def test_level_counts_in_snr_and_sd_sdr():
     references, _, _ = scene()
-    values, _ = metrics.score(references, 0.5 * references, RATE, ["snr", "sd_sdr"])
+    values, _ = score(references, 0.5 * references, RATE, ["snr", "sd_sdr"])
     assert values["voice", "snr"] == pytest.approx(20 * math.log10(2), abs=1e-6)
     assert values["voice", "sd_sdr"] == pytest.approx(0, abs=1e-6)
 
@@ -100,7 +104,7 @@ def test_level_counts_in_snr_and_sd_sdr():
 def test_estimates_that_sum_to_the_mixture_share_their_error():
     references, mix, estimates = scene()
     estimates[1] = mix - estimates[0]
-    values, _ = metrics.score(references, estimates, RATE, ["snr"])
+    values, _ = score(references, estimates, RATE, ["snr"])
     energy = np.square(references, dtype=float).sum(1)
     snr = 10 * math.log10(energy[0] / energy[1])
     assert values["noise", "snr"] == pytest.approx(values["voice", "snr"] - snr, abs=1e-5)
@@ -117,7 +121,7 @@ def test_asteroid_agrees(ours, theirs, zero_mean):
     references, estimates = references + 0.01, estimates - 0.02
     pair = (torch.from_numpy(x).double().unsqueeze(0) for x in (estimates, references))
     expected = -PairwiseNegSDR(theirs, zero_mean=zero_mean)(*pair)[0]
-    values, _ = metrics.score(references, estimates, RATE, [ours])
+    values, _ = score(references, estimates, RATE, [ours])
     assert values["voice", ours] == pytest.approx(expected[0, 0].item(), abs=1e-5)
     assert values["noise", ours] == pytest.approx(expected[1, 1].item(), abs=1e-5)
 
@@ -131,9 +135,7 @@ def test_bss_eval_v4_is_musevals_median(engine, seconds):
     frames = bss_eval.museval_metrics().bss_eval(
         references[..., None].astype(float), estimates[..., None].astype(float), 8000, 8000
     )
-    values, reasons = metrics.score(
-        references, estimates, 8000, metrics.GROUPS["bss_eval_v4"], engine
-    )
+    values, reasons = score(references, estimates, 8000, metrics.GROUPS["bss_eval_v4"], engine)
     assert not reasons
     for name, of in zip(("sdr_v4", "isr_v4", "sir_v4", "sar_v4"), frames[:4], strict=True):
         for k, source in enumerate(("voice", "noise")):
@@ -147,7 +149,7 @@ def test_bss_eval_v3_is_that_of_mir_eval(engine):
     references, _, estimates = scene(1.3, 8000)
     with pytest.warns(FutureWarning):
         sdr, sir, sar, _ = separation.bss_eval_sources(references, estimates, False)
-    values, _ = metrics.score(references, estimates, 8000, metrics.GROUPS["bss_eval_v3"], engine)
+    values, _ = score(references, estimates, 8000, metrics.GROUPS["bss_eval_v3"], engine)
     for name, of in (("sdr_v3", sdr), ("sir_v3", sir), ("sar_v3", sar)):
         for k, source in enumerate(("voice", "noise")):
             assert values[source, name] == pytest.approx(of[k], abs=1e-6)
@@ -162,7 +164,7 @@ def test_pesq_in_the_flavour_of_the_rate(rate, name, mode):
     from local.base import audio
 
     references, _, estimates = scene(3, rate)
-    values, reasons = metrics.score(references, estimates, rate, metrics.GROUPS["pesq"])
+    values, reasons = score(references, estimates, rate, metrics.GROUPS["pesq"])
     assert set(values) == {("voice", name)}
     assert not reasons
     target = 8000 if mode == "nb" else 16000
@@ -186,20 +188,20 @@ def test_stoi_is_that_of_pystoi():
 
     references, _, estimates = scene(2.5, 16000)
     state = np.random.get_state()[1].copy()  # noqa: NPY002
-    values, _ = metrics.score(references, estimates, RATE, ["stoi", "estoi"])
+    values, _ = score(references, estimates, RATE, ["stoi", "estoi"])
     for name, extended in (("stoi", False), ("estoi", True)):
         pair = references[0].astype(float), estimates[0].astype(float)
         expected = pystoi.stoi(*pair, RATE, extended=extended)
         assert values["voice", name] == pytest.approx(expected, abs=1e-9)
     assert ("noise", "stoi") not in values
-    metrics.score(references, estimates, RATE, ["estoi"])
+    score(references, estimates, RATE, ["estoi"])
     assert (np.random.get_state()[1] != state).any()  # noqa: NPY002  pystoi itself drew from it
 
 
 def test_estoi_draws_the_same_noise_each_time():
     references, _, estimates = scene(2.0, 16000)
     estimates[0, 5000:30000] = 0  # only pystoi's own noise is left there
-    first = [metrics.score(references, estimates, RATE, ["estoi"])[0] for _ in range(2)]
+    first = [score(references, estimates, RATE, ["estoi"])[0] for _ in range(2)]
     assert first[0] == first[1]
 
 
@@ -218,8 +220,8 @@ CAUSES = {
 def test_what_has_no_value_is_nan_with_its_reason(cause, engine):
     references, _, estimates = scene(1.5, 8000)
     CAUSES[cause](references, estimates)
-    asked = metrics.choose("all", [8000])
-    values, reasons = metrics.score(references, estimates, 8000, asked, engine)
+    asked = metrics.choose("all", [8000]).names
+    values, reasons = score(references, estimates, 8000, asked, engine)
     extra_values, extra_reasons = metrics.extras(references, estimates, references.sum(0))
     assert set(reasons) == {key for key, x in values.items() if math.isnan(x)}
     assert set(extra_reasons) == {key for key, x in extra_values.items() if math.isnan(x)}
@@ -237,7 +239,7 @@ def test_what_has_no_value_is_nan_with_its_reason(cause, engine):
 
 def test_a_perfect_estimate_has_no_error_to_measure():
     references, _, _ = scene(1.5, 8000)
-    values, reasons = metrics.score(references, references, 8000, metrics.choose("all", [8000]))
+    values, reasons = score(references, references, 8000, metrics.choose("all", [8000]).names)
     assert math.isnan(values["voice", "si_sdr"])
     assert "no error" in reasons["voice", "si_sdr"]
     assert "no error" in reasons["noise", "sdr_v4"]
@@ -248,7 +250,7 @@ def test_a_perfect_estimate_has_no_error_to_measure():
 def test_an_estimate_without_its_source():
     target, error = orthogonal(2, 100)
     estimates = np.stack([error, target])
-    values, reasons = metrics.score(np.stack([target, error]), estimates, RATE, ["si_sdr", "snr"])
+    values, reasons = score(np.stack([target, error]), estimates, RATE, ["si_sdr", "snr"])
     assert "nothing of the source" in reasons["voice", "si_sdr"]
     assert values["voice", "snr"] == pytest.approx(-10 * math.log10(2))
 
@@ -256,7 +258,7 @@ def test_an_estimate_without_its_source():
 def test_an_estimate_that_is_all_artifacts_and_a_mixture_that_is_silent():
     voice, noise, rest = np.array([[1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1.0]])
     references = np.stack([voice, noise])
-    values, _ = metrics.score(references, np.stack([rest, rest]), RATE, PROJECTIONS)
+    values, _ = score(references, np.stack([rest, rest]), RATE, PROJECTIONS)
     assert all(math.isnan(values["voice", name]) for name in ("si_sdr", "si_sir", "si_sar"))
     _, reasons = metrics.extras(references, references, 0 * voice)
     assert reasons["noise", "si_sdr_vs_residual"] == "silent estimate"
@@ -265,7 +267,7 @@ def test_an_estimate_that_is_all_artifacts_and_a_mixture_that_is_silent():
 def test_references_that_are_multiples_of_each_other():
     voice, rest = orthogonal(2, 100)
     references = np.stack([voice, -2 * voice])
-    values, reasons = metrics.score(references, references + 0.1 * rest, RATE, PROJECTIONS)
+    values, reasons = score(references, references + 0.1 * rest, RATE, PROJECTIONS)
     assert "multiple" in reasons["voice", "si_sir"]
     assert "multiple" in reasons["noise", "si_sar"]
     assert values["voice", "si_sdr"] == pytest.approx(20)
@@ -275,7 +277,7 @@ def test_references_that_are_multiples_of_each_other():
 def test_short_files(length):
     references, mix, estimates = scene(1.0, 8000)
     cut = [x[..., :length] for x in (references, estimates, mix)]
-    values, reasons = metrics.score(*cut[:2], 8000, metrics.choose("all", [8000]))
+    values, reasons = score(*cut[:2], 8000, metrics.choose("all", [8000]).names)
     metrics.extras(*cut)
     assert set(reasons) == {key for key, x in values.items() if math.isnan(x)}
     assert math.isnan(values["voice", "stoi"])
@@ -289,25 +291,25 @@ def test_short_files(length):
 def test_pesq_without_speech_in_reference_or_estimate():
     bursts = np.random.default_rng(0).standard_normal((2, RATE))
     bursts[:, 800:] = 0  # shorter than any word
-    _, reasons = metrics.score(bursts, bursts, RATE, ["pesq_wb"])
+    _, reasons = score(bursts, bursts, RATE, ["pesq_wb"])
     assert "utterance" in reasons["voice", "pesq_wb"]
     references, _, estimates = scene(20.0)
     estimates[:, 150_000:] = 0  # all of the second of two pieces
-    _, reasons = metrics.score(references, estimates, RATE, ["pesq_wb"])
+    _, reasons = score(references, estimates, RATE, ["pesq_wb"])
     assert "silent" in reasons["voice", "pesq_wb"]
 
 
 def test_pesq_of_a_file_that_is_silent_for_a_whole_piece():
     references, _, estimates = scene(20.0)
     references[0, 150_000:] = 0
-    values, _ = metrics.score(references, estimates, RATE, ["pesq_wb"])
-    first, _ = metrics.score(references[:, :160_000], estimates[:, :160_000], RATE, ["pesq_wb"])
+    values, _ = score(references, estimates, RATE, ["pesq_wb"])
+    first, _ = score(references[:, :160_000], estimates[:, :160_000], RATE, ["pesq_wb"])
     assert values == first
 
 
 def test_pesq_below_its_rates():
     references, _, estimates = scene(1.0, 4000)
-    _, reasons = metrics.score(references, estimates, 4000, ["pesq_nb"])
+    _, reasons = score(references, estimates, 4000, ["pesq_nb"])
     assert "8000 Hz" in reasons["voice", "pesq_nb"]
 
 
@@ -315,7 +317,7 @@ def test_the_order_that_the_references_would_have_chosen():
     references, mix, estimates = scene()
     plain, _ = metrics.extras(references, estimates, mix)
     swapped, _ = metrics.extras(references, estimates[::-1], mix)
-    scores, _ = metrics.score(references, estimates, RATE, ["si_sdr"])
+    scores, _ = score(references, estimates, RATE, ["si_sdr"])
     for source in ("voice", "noise"):
         assert plain[source, "swapped"] == 0
         assert swapped[source, "swapped"] == 1
@@ -348,13 +350,17 @@ def test_noise_output_against_the_residual():
 
 
 def test_choosing_by_name_and_group():
-    assert metrics.choose("stoi, si-sdr", [RATE]) == ["si_sdr", "stoi"]
-    assert metrics.choose("BSS_EVAL_V3,sdr_v3", [RATE]) == ["sdr_v3", "sir_v3", "sar_v3"]
-    assert metrics.choose("pesq", [44100, 16000]) == ["pesq_wb"]
-    assert metrics.choose("pesq", [8000, 16000]) == ["pesq_wb", "pesq_nb"]
-    every = metrics.choose("all", [8000, 16000])
+    def chosen(text, rates=(RATE,)):
+        return list(metrics.choose(text, rates).names)
+
+    assert chosen("stoi, si-sdr") == ["si_sdr", "stoi"]
+    assert chosen("BSS_EVAL_V3,sdr_v3") == ["sdr_v3", "sir_v3", "sar_v3"]
+    assert chosen("pesq", [44100, 16000]) == ["pesq_wb"]
+    assert chosen("pesq", [8000, 16000]) == ["pesq_wb", "pesq_nb"]
+    every = chosen("all", [8000, 16000])
     assert every == list(metrics.METRICS)
     assert {name for group in metrics.GROUPS.values() for name in group} == set(every)
+    assert metrics.choose("snr", [RATE], "museval").engine == "museval"
 
 
 @pytest.mark.parametrize(("text", "expected"), [
@@ -372,7 +378,7 @@ def test_only_what_is_chosen_is_imported():
     code = (
         "import sys, numpy as np; from local.scoring import metrics\n"
         "x = np.random.default_rng(0).standard_normal((2, 8000))\n"
-        "metrics.score(x, x[::-1] + x, 16000, {!r})\n"
+        "metrics.score(x, x[::-1] + x, 16000, metrics.Chosen({!r}))\n"
         "print(*sorted({{'torch', 'pesq', 'pystoi', 'museval', 'scipy', 'local.scoring.bss_eval'}}"
         " & set(sys.modules)))"
     )
