@@ -22,13 +22,17 @@ from local.base.errors import UserError
 from local.base.names import TEXT
 
 ROOT_FILE = "root.yml"
+SUM = "//"  # stands between files in a cell; no path of one file holds it
 
 
 class Row(NamedTuple):
     """One mixture; the columns of a manifest.
 
-    ``mix``, ``voice`` and ``noise`` are paths relative to the root. The mixture is
+    ``mix``, ``voice`` and ``noise`` are paths relative to the root; of a source that is the sum
+    of several files, all of them (see ``cell``). The mixture is
     ``voice_gain * voice + noise_gain * noise``, its voice ``measured_snr_db`` above its noise.
+    What has no file is computed when it is read: an empty ``mix`` is that sum, and an empty
+    ``noise`` is the mixture minus the voice.
     Examples of one ``group`` are not independent: they share, say, a recording of noise.
     """
 
@@ -43,6 +47,16 @@ class Row(NamedTuple):
     noise_gain: float
     measured_snr_db: float
     group: str
+
+
+def cell(paths: Iterable[str]) -> str:
+    """What a manifest says of the files whose sum a source is: their paths, with // between."""
+    return SUM.join(paths)
+
+
+def files(cell: str) -> list[str]:
+    """The paths in a cell of ``mix``, ``voice`` or ``noise``; none where it is empty."""
+    return cell.split(SUM) if cell else []
 
 
 class Manifest:
@@ -71,12 +85,22 @@ class Manifest:
 
         ``start`` and ``frames`` are in samples; -1, or more than there are: up to the end.
         """
-        return self._read(i, "mix", start, frames)
+        row = self._rows[i]
+        if row.mix:
+            return self._read(row, row.mix, start, frames)
+        return self.sources(i, start, frames).sum(0)
 
     def source(self, i: int, name: str, start: int = 0, frames: int = -1) -> np.ndarray:
-        """One of ``SOURCES`` of example ``i`` as it is in its mixture, float32 (time,)."""
-        gain = np.float32(getattr(self._rows[i], f"{name}_gain"))
-        return self._read(i, name, start, frames) * gain
+        """One of ``SOURCES`` of example ``i`` as it is in its mixture, float32 (time,).
+
+        The one place where a source is made of what there is: several files, or the mixture.
+        """
+        row = self._rows[i]
+        if name == "noise" and not row.noise:
+            return self.mix(i, start, frames) - self.source(i, "voice", start, frames)
+        gain = np.float32(getattr(row, f"{name}_gain"))
+        parts = (self._read(row, path, start, frames) for path in files(getattr(row, name)))
+        return functools.reduce(np.add, parts) * gain
 
     def sources(self, i: int, start: int = 0, frames: int = -1) -> np.ndarray:
         """Voice and noise of example ``i`` as they are in its mixture, float32 (2, time)."""
@@ -89,7 +113,8 @@ class Manifest:
         if self.channel is not None:
             digest.update(f"channel {self.channel}\n".encode())
         for row in self._rows:
-            sizes = [self._size(path) for path in (row.mix, row.voice, row.noise)]
+            paths = (path for cell in (row.mix, row.voice, row.noise) for path in files(cell))
+            sizes = [self._size(path) for path in paths]
             digest.update(f"{tuple(row)} {sizes}\n".encode())
         return digest.hexdigest()[:12]
 
@@ -102,9 +127,8 @@ class Manifest:
                 f" was moved, edit root in {self.path.with_name(ROOT_FILE)}, else run stage 0 again"
             ) from None
 
-    def _read(self, i: int, name: str, start: int, frames: int) -> np.ndarray:
-        row = self._rows[i]
-        path = os.path.join(self.root, getattr(row, name))
+    def _read(self, row: Row, relative: str, start: int, frames: int) -> np.ndarray:
+        path = os.path.join(self.root, relative)
         samples, rate = audio.read(path, start, frames, self.channel)
         rest = max(row.num_samples - start, 0)
         expected = rest if frames < 0 else min(frames, rest)

@@ -87,6 +87,38 @@ def test_a_channel(tree, tmp_path):
     assert manifest.read(tmp_path / "data/test.csv").hash != second.hash
 
 
+def test_a_source_of_several_files_is_their_sum(tree, tmp_path):
+    both = manifest.cell(["test/0001/voice.wav", "test/0002/voice.wav"])
+    assert manifest.files(both) == ["test/0001/voice.wav", "test/0002/voice.wav"]
+    found = prepare(tree, tmp_path / "data", voice=both, voice_gain=0.5)
+    first, second = (
+        soundfile.read(tree / path, dtype="float32")[0] for path in manifest.files(both)
+    )
+    for start, frames in ((0, -1), (100, 50), (LENGTH - 7, 50)):
+        part = slice(start, LENGTH if frames < 0 else start + frames)
+        expected = 0.5 * (first[part] + second[part])
+        np.testing.assert_array_equal(found.source(0, "voice", start, frames), expected)
+
+
+def test_a_noise_without_a_file_is_the_mixture_minus_the_voice(tree, tmp_path):
+    found = prepare(tree, tmp_path / "data", noise="", voice_gain=0.5)
+    voice, mix = (
+        soundfile.read(tree / f"test/0001/{name}.wav", dtype="float32")[0]
+        for name in ("voice", "mix_snr_-5")
+    )
+    noise = found.source(0, "noise")
+    assert noise.dtype == np.float32
+    np.testing.assert_array_equal(noise, mix - 0.5 * voice)
+    np.testing.assert_array_equal(found.source(0, "noise", 100, 50), noise[100:150])
+    np.testing.assert_array_equal(found.sources(0), [0.5 * voice, noise])
+
+
+def test_a_mixture_without_a_file_is_the_sum(tree, tmp_path):
+    found = prepare(tree, tmp_path / "data", mix="", voice_gain=0.5, noise_gain=3.0)
+    np.testing.assert_array_equal(found.mix(0), found.sources(0).sum(0))
+    np.testing.assert_array_equal(found.mix(0, 100, 50), found.mix(0)[100:150])
+
+
 # --- hash -----------------------------------------------------------------------------------
 
 
@@ -128,6 +160,14 @@ def test_hash_changes_with_the_order(prepared, tmp_path):
 def test_hash_changes_with_the_size_of_a_file(file, prepared, tree, tmp_path):
     before = prepared.hash
     with open(tree / "test/0001" / file, "ab") as data:
+        data.write(b"\0")
+    assert manifest.read(tmp_path / "data/test.csv").hash != before
+
+
+def test_hash_changes_with_the_size_of_each_file_of_a_sum(tree, tmp_path):
+    both = manifest.cell(["test/0001/voice.wav", "test/0002/noise.wav"])
+    before = prepare(tree, tmp_path / "data", voice=both, noise="").hash
+    with open(tree / "test/0002/noise.wav", "ab") as data:
         data.write(b"\0")
     assert manifest.read(tmp_path / "data/test.csv").hash != before
 
