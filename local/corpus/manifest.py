@@ -26,7 +26,7 @@ SUM = "//"  # stands between files in a cell; no path of one file holds it
 
 
 class Row(NamedTuple):
-    """One mixture; the columns of a manifest.
+    """One mixture, or in train a voice or a noise alone; the columns of a manifest.
 
     ``mix``, ``voice`` and ``noise`` are paths relative to the root; of a source that is the sum
     of several files, all of them (see ``cell``). The mixture is
@@ -47,6 +47,23 @@ class Row(NamedTuple):
     noise_gain: float
     measured_snr_db: float
     group: str
+
+    def holds(self, source: str) -> bool:
+        """Whether it has this one of ``SOURCES``; a row that is no mixture has only one."""
+        return bool(self.mix or getattr(self, source))
+
+
+def alone(source: str, path: str, rate: int, frames: int, group: str) -> Row:
+    """The row of a voice or a noise that is not mixed yet: only one of its paths is not empty.
+
+    Args:
+        source: one of ``SOURCES``.
+        path: of its file, relative to the root; also its id.
+        rate, frames: Hz, samples.
+        group: whose voice it is, or which recording.
+    """
+    files = {"voice": "", "noise": ""} | {source: path}
+    return Row(path, 0.0, "", *files.values(), rate, frames, 1.0, 1.0, 0.0, group)
 
 
 def cell(paths: Iterable[str]) -> str:

@@ -14,12 +14,14 @@ from torch.utils.data import Dataset
 from local import SOURCES
 from local.base import audio
 from local.base.errors import UserError
+from local.corpus import crops
 from local.training.augment import Chain, pair
 from local.training.losses import SILENCE
 
 REDRAWS = 5  # how often a crop that is too quiet is drawn again
 SECOND_NOISE_DB = 10.0  # dB of a second noise below the first, at most
 QUIET_DB = -30.0  # dB of a crop's level over its file's; below, it is a pause
+SPOKEN = 0.2  # of a crop of a voice alone; with less speech it is drawn again
 BLOCK = 2**20  # samples read at once where a file's level is measured
 ORDER, BATCHES = (1,), (2,)  # keep the random numbers of different uses apart
 
@@ -60,8 +62,14 @@ class Training(Dataset):
     would amplify the pause between two barks of a dog. If voice or noise are still silent, the
     noise keeps its level. A file shorter than the segment gets a random place in zeros.
 
+    Voices and noises that are not mixed yet (``manifest.alone``) are drawn alike, with what
+    follows from their pauses and lengths. A crop of a voice is also drawn again where pauses leave
+    less than ``SPOKEN`` of it, and the SNR is set over the rest of it, without pauses and zeros
+    (``corpus.crops``). A noise shorter than the segment is repeated.
+
     An epoch takes the next ``examples_per_epoch`` voices of a shuffled order: all are used once
-    before one is used twice. An item depends only on (seed, epoch, index).
+    before one is used twice. A voice alone stands in that order once for each segment that fits
+    into it. An item depends only on (seed, epoch, index).
     """
 
     def __init__(self, manifest, conf: dict, seed: int):
@@ -75,7 +83,11 @@ class Training(Dataset):
             pair("data.snr_db", self.snr_db)
         self.gain_db = pair("data.gain_db", conf["gain_db"])
         self.second_noise = conf["second_noise"]
-        self.size = conf["examples_per_epoch"] or len(manifest)
+        self.rows = {source: [i for i in range(len(manifest)) if manifest.row(i).holds(source)]
+                     for source in SOURCES}  # fmt: skip
+        self._check_rows()
+        self.turns = [i for i in self.rows["voice"] for _ in range(self._turns(i))]
+        self.size = conf["examples_per_epoch"] or len(self.turns)
         # shared between loader processes, which are new in every epoch
         self._levels = torch.full((len(SOURCES), len(manifest)), math.nan).double().share_memory_()
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0))
@@ -95,31 +107,57 @@ class Training(Dataset):
         sources = self._remixed(row, rng) if self.remix else self._triplet(row, rng)
         return _item(sources)
 
+    def _check_rows(self) -> None:
+        path = self.manifest.path
+        for source, rows in self.rows.items():
+            if not rows:
+                raise UserError(f"{path}: expected voices and noises, found no {source}")
+            if not self.remix and len(rows) < len(self.manifest):
+                raise UserError(
+                    f"data.remix false takes mixtures as they are, and {path} holds voices or"
+                    " noises that are not mixed; leave data.remix at true"
+                )
+
+    def _turns(self, i: int) -> int:
+        """How often a voice is taken before all have been: a voice alone may be long."""
+        row = self.manifest.row(i)
+        if row.holds("noise"):
+            return 1
+        return max(1, row.num_samples // _span(self.frames, row.sample_rate, self.rate))
+
     def _row(self, index: int) -> int:
         """Which row of the manifest is the item's voice."""
-        cycle, place = divmod(self.epoch * self.size + index, len(self.manifest))
+        cycle, place = divmod(self.epoch * self.size + index, len(self.turns))
         if self._order[0] != cycle:
-            self._order = (
-                cycle,
-                _generator(self.seed, cycle, ORDER).permutation(len(self.manifest)),
-            )
-        return int(self._order[1][place])
+            self._order = cycle, _generator(self.seed, cycle, ORDER).permutation(len(self.turns))
+        return self.turns[self._order[1][place]]
 
     def _remixed(self, row: int, rng: np.random.Generator) -> np.ndarray:
         """Voice and noise (2, frames), drawn separately and remixed."""
         size = self.augment.reach(self.frames)
-        rows = {"voice": lambda: row, "noise": lambda: int(rng.integers(len(self.manifest)))}
-        crops = []
-        for source in SOURCES:
-            i, _, crop = self._draw(rows[source], source, size, rng)
-            crops.append(_place(self._fit(crop, i, size), size, rng))
+        _, _, crop = self._draw(lambda: row, "voice", size, rng)
+        voice = _place(self._fit(crop, row, size), size, rng)
+        noise = self._noise(size, rng)
         if self.second_noise and rng.random() < self.second_noise:
-            i, _, crop = self._draw(rows["noise"], "noise", size, rng)
-            both = np.stack([crops[-1], _place(self._fit(crop, i, size), size, rng)])
-            crops[-1] = set_snr(both, rng.uniform(0, SECOND_NOISE_DB)).sum(0)
-        sources = self.augment(np.stack(crops), rng)
-        sources = set_snr(sources, self._draw_snr(rng))
+            both = np.stack([noise, self._noise(size, rng)])
+            noise = set_snr(both, rng.uniform(0, SECOND_NOISE_DB)).sum(0)
+        sources = self.augment(np.stack([voice, noise]), rng)
+        speech = None if self.manifest.row(row).holds("noise") else self._speech(sources[0])
+        sources = set_snr(sources, self._draw_snr(rng), speech)
         return sources * np.float32(10 ** (rng.uniform(*self.gain_db) / 20))
+
+    def _noise(self, size: int, rng: np.random.Generator) -> np.ndarray:
+        """Any noise, (size,)."""
+        rows = self.rows["noise"]
+        i, _, crop = self._draw(lambda: rows[rng.integers(len(rows))], "noise", size, rng)
+        crop = self._fit(crop, i, size)
+        if not self.manifest.row(i).holds("voice"):
+            crop = crops.repeat(crop, size, self.rate)
+        return _place(crop, size, rng)
+
+    def _speech(self, voice: np.ndarray) -> float:
+        """The active level of a voice (time,), a mean square."""
+        return crops.active_level(crops.frame_levels(voice, self.rate))
 
     def _triplet(self, row: int, rng: np.random.Generator) -> np.ndarray:
         """Voice and noise (2, frames) of one example, at the same place."""
@@ -144,25 +182,36 @@ class Training(Dataset):
             rest = max(0, about.num_samples - span)
             start = int(rng.integers(rest, endpoint=True))
             crop = self.manifest.source(i, source, start, span)
-            level = _mean_square(crop)
-            usual = self._level(i, source) if rest else level
-            if level > max(SILENCE, usual * 10 ** (QUIET_DB / 10)):
+            pause = rest and self._pauses(crop, i, source)
+            if not pause and _mean_square(crop) > SILENCE:
                 break
         return i, start, crop
+
+    def _pauses(self, crop: np.ndarray, i: int, source: str) -> bool:
+        """Whether a crop of a longer file is a pause in it."""
+        about, usual = self.manifest.row(i), self._level(i, source)
+        if about.holds("noise"):
+            return _mean_square(crop) <= usual * 10 ** (QUIET_DB / 10)
+        return crops.active_share(crops.frame_levels(crop, about.sample_rate), usual) < SPOKEN
 
     def _fit(self, crop: np.ndarray, i: int, size: int) -> np.ndarray:
         """A crop (..., time) at our rate, at most ``size`` long."""
         return audio.resample(crop, self.manifest.row(i).sample_rate, self.rate)[..., :size]
 
     def _level(self, i: int, source: str) -> float:
-        """Mean square of a whole file, measured once."""
+        """Mean square of a whole file, of a voice alone without pauses; measured once."""
         levels = self._levels[SOURCES.index(source)]
         if levels[i].isnan():
-            length = self.manifest.row(i).num_samples
-            parts = [
+            about = self.manifest.row(i)
+            length = about.num_samples
+            parts = (
                 self.manifest.source(i, source, start, BLOCK) for start in range(0, length, BLOCK)
-            ]
-            levels[i] = sum(_mean_square(part) * len(part) for part in parts) / length
+            )
+            if about.holds("noise"):
+                levels[i] = sum(_mean_square(part) * len(part) for part in parts) / length
+            else:
+                frames = [crops.frame_levels(part, about.sample_rate) for part in parts]
+                levels[i] = crops.active_level(np.concatenate(frames))
         return float(levels[i])
 
     def _draw_snr(self, rng: np.random.Generator) -> float:
@@ -172,7 +221,7 @@ class Training(Dataset):
 
 
 class Validation(Dataset):
-    """The triplets unchanged, in segments that cover every file; nothing is drawn or dropped.
+    """The mixtures unchanged, in segments that cover every file; nothing is drawn or dropped.
 
     A longer file gives the fewest consecutive segments that cover it; the last one ends with the
     file and may overlap the one before. A shorter file is padded with zeros.
@@ -180,6 +229,12 @@ class Validation(Dataset):
 
     def __init__(self, manifest, conf: dict):
         _check_examples(manifest)
+        rows = map(manifest.row, range(len(manifest)))
+        if not all(row.holds(source) for row in rows for source in SOURCES):
+            raise UserError(
+                f"{manifest.path}: expected mixtures, found voices or noises that are not mixed,"
+                " which are for train.csv; run stage 0 again"
+            )
         self.manifest = manifest
         self.rate, self.frames = conf["sample_rate"], _frames(conf)
         self.places: list[tuple[int, int]] = []
@@ -267,9 +322,13 @@ class BatchIndices:
         return list(zip([0, *ends[:-1]], ends, strict=True))
 
 
-def set_snr(sources: np.ndarray, snr_db: float) -> np.ndarray:
-    """Two signals (2, time), the second scaled to ``snr_db`` below the first unless silent."""
+def set_snr(sources: np.ndarray, snr_db: float, speech: float | None = None) -> np.ndarray:
+    """Two signals (2, time), the second scaled to ``snr_db`` below the first unless silent.
+
+    ``speech`` is the mean square of the first that counts; None: that of all of it.
+    """
     voice, noise = (_mean_square(x) for x in sources)
+    voice = voice if speech is None else speech
     if min(voice, noise) > SILENCE:
         gain = math.sqrt(voice / noise) / 10 ** (snr_db / 20)
         sources = np.stack([sources[0], sources[1] * np.float32(gain)])

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 from triplet_trees import RATE, make_tree, signals, write
 
+from local import SOURCES
 from local.base.disk import write_yaml
 from local.base.errors import UserError
 from local.corpus import manifest
@@ -117,6 +118,31 @@ def test_a_mixture_without_a_file_is_the_sum(tree, tmp_path):
     found = prepare(tree, tmp_path / "data", mix="", voice_gain=0.5, noise_gain=3.0)
     np.testing.assert_array_equal(found.mix(0), found.sources(0).sum(0))
     np.testing.assert_array_equal(found.mix(0, 100, 50), found.mix(0)[100:150])
+
+
+def test_sources_alone(tree, tmp_path):
+    paths = {"voice": "test/0001/voice.wav", "noise": "test/0002/noise.wav"}
+    rows = [manifest.alone(name, paths[name], RATE, LENGTH, f"a {name}") for name in SOURCES]
+    manifest.write(tmp_path / "train.csv", rows)
+    write_yaml(tmp_path / "root.yml", {"root": str(tree)})
+    found = manifest.read(tmp_path / "train.csv")
+    for i, name in enumerate(SOURCES):
+        row = found.row(i)
+        assert row == rows[i]
+        assert (row.id, row.mix, row.group) == (paths[name], "", f"a {name}")
+        assert [row.holds(source) for source in SOURCES] == [source == name for source in SOURCES]
+        expected, _ = soundfile.read(tree / paths[name])
+        np.testing.assert_array_equal(found.source(i, name, 100, 50), expected[100:150])
+    before = found.hash
+    (tree / "beside").mkdir()  # a folder's own size is no part of the hash
+    assert manifest.read(tmp_path / "train.csv").hash == before
+    with open(tree / paths["noise"], "ab") as data:
+        data.write(b"\0")
+    assert manifest.read(tmp_path / "train.csv").hash != before
+
+
+def test_a_mixture_holds_both(prepared):
+    assert all(prepared.row(0).holds(source) for source in SOURCES)
 
 
 # --- hash -----------------------------------------------------------------------------------
