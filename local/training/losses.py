@@ -3,8 +3,10 @@
 Every value and gradient is finite, for silence, for identical signals and for amplitudes up to
 1e12. Decibels are limited by adding ``LIMIT`` of one energy to the other (SI-SDR to +-100 dB, SNR
 to 100 dB), not a constant, so the level of a recording does not matter. A target whose mean square
-is ``SILENCE`` or less is silent: it adds neither loss nor gradient to terms in dB. Half precision
-becomes float32 first, and autocast lowers no operation here.
+is ``SILENCE`` or less is silent: it adds neither loss nor gradient to terms in dB. The other terms
+are in units of the mixture's level, so that it does not matter to them either: in absolute units
+the loudest tenth of remixed mixtures would carry half of a squared error, and the quieter half
+nearly nothing. Half precision becomes float32 first, and autocast lowers no operation here.
 """
 
 from itertools import permutations
@@ -16,6 +18,7 @@ from local.base.errors import UserError
 
 LIMIT = 1e-10  # relative to an energy: 100 dB
 SILENCE = 1e-16  # mean square, -160 dB of full scale: under the steps of 24 bits
+QUIET = 1e-8  # mean square of voice and noise, -80 dB; less has no level to be a unit
 TINY = 1e-27  # mean square; keeps the logarithm of a silent estimate finite, even times ``LIMIT``
 FLOOR = 1e-7  # power of a bin of the STFT, of Parallel WaveGAN's code
 
@@ -25,11 +28,14 @@ class SourceLoss(nn.Module):
 
     - ``sisdr``: negative SI-SDR in dB (Le Roux et al. 2019, eq. 5), means removed.
     - ``snr``: negative SNR in dB; a constant offset is an error like any other.
-    - ``mse``, ``l1``: mean squared and mean absolute error of the waveform.
+    - ``mse``, ``l1``: mean squared and mean absolute error of the waveform, in units of the
+      mixture's level: the root of the sum of the sources' mean squares. Sources whose sum is
+      ``QUIET`` or less are in units of full scale.
     - ``stft``: multi-resolution STFT magnitude error: spectral convergence plus the mean absolute
       difference of the log magnitudes, the mean over the windows (Yamamoto et al. 2020, "Parallel
-      WaveGAN", section 2.2; Défossez et al. 2020 for denoising), computed for each signal. The
-      spectral convergence is relative to the target, so a silent target has none.
+      WaveGAN", section 2.2; Défossez et al. 2020 for denoising), computed for each signal in the
+      same units, in which the logarithm has its floor. The spectral convergence is relative to the
+      target, so a silent target has none.
 
     A silent target counts as 0 in the mean: the loss of a batch is the mean of its examples'
     losses, however they are distributed.
@@ -63,10 +69,12 @@ class SourceLoss(nn.Module):
             loss: scalar.
             terms: name -> scalar without gradient, of the terms whose weight is not 0.
         """
+        estimates, sources = _exact(estimates), _exact(sources)
+        unit = _unit(sources)
         if self.pit:
             order = self.best_order(estimates, sources)
             estimates = estimates.gather(1, order.unsqueeze(-1).expand_as(estimates))
-        values = self._terms(estimates, sources)
+        values = self._terms(estimates, sources, unit)
         means = {name: value.mean() for name, value in values.items()}
         total = sum(self.weights[name] * mean for name, mean in means.items())
         return total, {name: mean.detach() for name, mean in means.items()}
@@ -81,8 +89,10 @@ class SourceLoss(nn.Module):
         Returns:
             (batch, source): the index of the estimate of each source.
         """
+        estimates, sources = _exact(estimates), _exact(sources)
+        unit = _unit(sources).unsqueeze(-1)
         # (batch, source, estimate): every estimate against every source
-        terms = self._terms(estimates.unsqueeze(1), sources.unsqueeze(2))
+        terms = self._terms(estimates.unsqueeze(1), sources.unsqueeze(2), unit)
         loss = sum(self.weights[name] * value for name, value in terms.items())
         count = sources.shape[1]
         orders = torch.tensor(list(permutations(range(count))), device=loss.device)
@@ -90,10 +100,13 @@ class SourceLoss(nn.Module):
         chosen = loss[:, torch.arange(count, device=loss.device), orders]
         return orders[chosen.sum(-1).argmin(-1)]
 
-    def _terms(self, estimates, sources) -> dict[str, torch.Tensor]:
+    def _terms(self, estimates, sources, unit) -> dict[str, torch.Tensor]:
         """Each term of weight, (batch, source) or whatever the leading axes broadcast to."""
-        estimates, sources = _exact(estimates), _exact(sources)
-        return {name: TERMS[name](estimates, sources, self.windows) for name in self.weights}
+        relative = estimates / unit, sources / unit
+        return {
+            name: TERMS[name](*((estimates, sources) if name in IN_DB else relative), self.windows)
+            for name in self.weights
+        }
 
 
 def si_sdr(estimates: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
@@ -163,6 +176,7 @@ TERMS = {
     "l1": _l1,
     "stft": _stft_error,
 }
+IN_DB = ("sisdr", "snr")  # their level cancels; a silent target is silent at its own level
 
 
 def _magnitude(x, window: int):
@@ -174,6 +188,15 @@ def _magnitude(x, window: int):
     )  # fmt: skip
     power = bins.real.square() + bins.imag.square()
     return power.clamp(min=FLOOR).sqrt().unflatten(0, x.shape[:-1])
+
+
+def _unit(sources):
+    """The mixture's level (batch, 1, 1) for sources (batch, source, time) with nothing in common.
+
+    Of the sources, not of their sum: where they cancel, the errors are still theirs.
+    """
+    energy = _energy(sources).sum(-1)[:, None, None]
+    return torch.where(energy > QUIET, energy, torch.ones_like(energy)).sqrt()
 
 
 def _energy(x):

@@ -82,6 +82,31 @@ def test_mse_and_l1():
     assert value(make(l1=1.0), estimates, sources) == pytest.approx((4 + 4) / 8)
 
 
+@pytest.mark.parametrize("permutation", ["fixed", "pit"])
+@pytest.mark.parametrize("name", TERMS)
+@pytest.mark.parametrize("level", [1e-3, 1e-2, 30.0])
+def test_every_term_is_in_units_of_the_mixtures_level(name, level, permutation):
+    """The same error at another level is the same loss: no batch is ruled by its loud mixtures."""
+    sources = noise(3, 2, 700)
+    sources[0] *= 0.5
+    estimates = sources + 0.3 * sources.flip(1) * noise(3, 2, 700, seed=1)
+    loss = make(permutation, **{name: 1.0})
+    expected = value(loss, estimates, sources)
+    assert value(loss, level * estimates, level * sources) == pytest.approx(expected, rel=1e-4)
+
+
+def test_mse_and_l1_are_those_over_the_mixtures_level():
+    voice, other = orthogonal()
+    sources = torch.stack((voice, 2 * other)).unsqueeze(0)  # mean squares 1/2 and 2
+    estimates = sources + 0.1 * other
+    assert value(make(mse=1.0), estimates, sources) == pytest.approx(0.01 * 0.5 / 2.5, rel=1e-5)
+    size = 0.1 * float(other.abs().mean())
+    assert value(make(l1=1.0), estimates, sources) == pytest.approx(size / 2.5**0.5, rel=1e-5)
+    # of the sources' energies: where they cancel, there is a level too
+    opposite = torch.stack((voice, -voice)).unsqueeze(0)
+    assert value(make(mse=1.0), 0 * opposite, opposite) == pytest.approx(0.5, rel=1e-5)
+
+
 # ---------------------------------------------------------------------- references
 
 
