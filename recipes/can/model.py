@@ -5,8 +5,9 @@ from asteroid.models import BaseModel
 from torch import nn
 from torch.nn import functional as F
 
+from local.blocks import level
+
 SLOPE = 0.2  # of the LeakyReLU below zero, the paper's
-UNIT = 0.05  # of full scale, about the root mean square of speech; divides the samples
 
 
 class ContextAggregation(BaseModel):
@@ -46,10 +47,11 @@ class ContextAggregation(BaseModel):
         """(batch, time) -> (batch, source, time)."""
         time = mix.shape[-1]
         # near 1, like the weights: otherwise the first learnt offsets are louder than the signal
-        x = F.pad(mix / UNIT, (0, -time % self.longest)).unsqueeze(1)
+        seen, unit = level.unit(mix)
+        x = F.pad(seen, (0, -time % self.longest)).unsqueeze(1)
         for layer in self.layers:
             x = layer(x)
-        estimates = self.output(x)[..., :time].float() * UNIT
+        estimates = self.output(x)[..., :time].float() * unit.unsqueeze(1)
         if self.outputs == "voice":
             estimates = torch.cat((estimates, mix.unsqueeze(1) - estimates), 1)
         return estimates

@@ -7,6 +7,9 @@ from asteroid.models import BaseModel
 from torch import nn
 from torch.nn import functional as F
 
+from local.blocks import level
+from local.blocks.first_weights import begin_with_mixture, keep_level
+
 SLOPE = 0.2  # of the LeakyReLU below zero: the authors' code
 
 
@@ -28,6 +31,10 @@ class WaveUNet(BaseModel):
         context: convolutions without padding: zeros extend only the mixture, not every feature
             map, and the output leaves out their surroundings (section 3.2.2).
         difference: whether the last source is the mixture minus the others (section 3.2.1).
+        normalise: whether the network gets the mixture at a root mean square of 1, and its
+            estimates are brought back to the mixture's level.
+        bounded: whether a tanh keeps the estimates within full scale, as in the paper.
+        batch_norm: whether a batch normalisation follows every convolution but the last.
         sample_rate: Hz.
 
     Raises:
@@ -36,7 +43,8 @@ class WaveUNet(BaseModel):
 
     def __init__(
         self, n_src, levels=12, features=24, kernel_down=15, kernel_up=5, upsampling="linear",
-        context=False, difference=True, sample_rate=16000,
+        context=False, difference=True, normalise=False, bounded=True, batch_norm=False,
+        sample_rate=16000,
     ):  # fmt: skip
         super().__init__(sample_rate=sample_rate)
         if not kernel_down % 2 or not kernel_up % 2:
@@ -44,14 +52,15 @@ class WaveUNet(BaseModel):
         self.arguments = {
             "n_src": n_src, "levels": levels, "features": features, "kernel_down": kernel_down,
             "kernel_up": kernel_up, "upsampling": upsampling, "context": context,
-            "difference": difference, "sample_rate": sample_rate,
+            "difference": difference, "normalise": normalise, "bounded": bounded,
+            "batch_norm": batch_norm, "sample_rate": sample_rate,
         }  # fmt: skip
         self.levels, self.context, self.difference = levels, context, difference
+        self.normalise, self.bounded, self.batch_norm = normalise, bounded, batch_norm
         self.kernels = kernel_down, kernel_up
         channels = [1, *(features * (level + 1) for level in range(levels + 1))]
         *down, self.bottom = (
-            nn.Conv1d(above, here, kernel_down, padding=self._padding(kernel_down))
-            for above, here in pairwise(channels)
+            self._convolution(above, here, kernel_down) for above, here in pairwise(channels)
         )
         self.down = nn.ModuleList(down)
         upwards = list(pairwise(channels[:0:-1]))
@@ -59,17 +68,19 @@ class WaveUNet(BaseModel):
             Between(below, upsampling == "learned") for below, _ in upwards
         )
         self.up = nn.ModuleList(
-            nn.Conv1d(below + here, here, kernel_up, padding=self._padding(kernel_up))
-            for below, here in upwards
+            self._convolution(below + here, here, kernel_up) for below, here in upwards
         )
         self.output = nn.Conv1d(features + 1, n_src - difference, 1)
+        keep_level(self, SLOPE)
+        begin_with_mixture(self.output, n_src)
 
     def forward(self, mix: torch.Tensor) -> torch.Tensor:
         """(batch, time) -> (batch, source, time)."""
         time = mix.shape[-1]
         length, output = self.lengths(self.frames(time))
         before = (length - output) // 2
-        x = wave = F.pad(mix, (before, length - before - time)).unsqueeze(1)
+        seen, unit = level.unit(mix) if self.normalise else (mix, mix.new_ones(1, 1))
+        x = wave = F.pad(seen, (before, length - before - time)).unsqueeze(1)
         skips = []
         for convolution in self.down:
             x = _activate(convolution(x))
@@ -81,7 +92,10 @@ class WaveUNet(BaseModel):
             x = _activate(convolution(torch.cat((x, _middle(skips.pop(), x.shape[-1])), 1)))
         # in the type of the features: under autocast the wider type would win
         x = torch.cat((x, _middle(wave, x.shape[-1]).to(x.dtype)), 1)
-        estimates = self.output(x)[..., :time].float().tanh()
+        estimates = self.output(x)[..., :time].float()
+        if self.bounded:
+            estimates = estimates.tanh()
+        estimates = estimates * unit.unsqueeze(1)
         if self.difference:
             rest = mix.unsqueeze(1) - estimates.sum(1, keepdim=True)
             estimates = torch.cat((estimates, rest), 1)
@@ -100,8 +114,12 @@ class WaveUNet(BaseModel):
             length, output = 2 * length - 1 + down - 1, 2 * output - 1 - (up - 1)
         return length, output
 
-    def _padding(self, kernel: int) -> int:
-        return 0 if self.context else kernel // 2
+    def _convolution(self, given: int, features: int, kernel: int) -> nn.Module:
+        padding = 0 if self.context else kernel // 2
+        convolution = nn.Conv1d(given, features, kernel, padding=padding, bias=not self.batch_norm)
+        if not self.batch_norm:
+            return convolution
+        return nn.Sequential(convolution, nn.BatchNorm1d(features))
 
     def get_model_args(self):
         """Arguments that build an equal model."""

@@ -29,8 +29,11 @@ def test_layers_are_the_papers():
 def test_receptive_field_is_the_papers():
     """2^14 + 1 samples: twice 1 + 2 + ... + 4096, twice the last layer's 1, and the sample."""
     network = build(layers=13, channels=2).network.double()
-    mix = noise(1, 20000).double().requires_grad_()
-    network(mix)[0, :, 10000].sum().backward()
+    mix = noise(1, 5 * 4096).double().requires_grad_()
+    x = mix.unsqueeze(1)  # at its own level, which depends on all of it
+    for layer in network.layers:
+        x = layer(x)
+    network.output(x)[0, :, 10000].sum().backward()
     (seen,) = mix.grad[0].nonzero(as_tuple=True)
     assert (int(seen[0]), int(seen[-1])) == (10000 - 8192, 10000 + 8192)
     assert 2 * 8192 + 1 == 2**14 + 1
