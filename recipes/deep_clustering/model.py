@@ -32,6 +32,9 @@ class DeepClustering(SpectrogramSeparator):
         embedding_size: length of a bin's vector.
         silence_db: dB below the mixture's loudest bin; bins further down have no weight.
         mask_share: of the masks in the loss, 0 to below 1; 0: no masks but those of k-means.
+        weighted: whether a bin that is not silent counts by the mixture's magnitude there, in the
+            loss and in k-means (Wang, Le Roux and Hershey 2018, "Alternative objective functions
+            for deep clustering", section 2.1); otherwise all count alike.
         n_src: sources.
         sample_rate: Hz.
 
@@ -42,18 +45,18 @@ class DeepClustering(SpectrogramSeparator):
 
     def __init__(
         self, window=1024, hop=256, hidden_size=600, num_layers=2, embedding_size=40,
-        silence_db=40.0, mask_share=0.0, n_src=2, sample_rate=16000,
+        silence_db=40.0, mask_share=0.0, weighted=False, n_src=2, sample_rate=16000,
     ):  # fmt: skip
         super().__init__(
             window, hop, None, sample_rate, hidden_size=hidden_size, num_layers=num_layers,
             embedding_size=embedding_size, silence_db=silence_db, mask_share=mask_share,
-            n_src=n_src,
+            weighted=weighted, n_src=n_src,
         )  # fmt: skip
         if embedding_size < n_src:
             raise ValueError(f"embedding_size {embedding_size}: at least the {n_src} sources")
         if not 0 <= mask_share < 1:
             raise ValueError(f"mask_share {mask_share}: from 0 to below 1")
-        self.silence_db, self.mask_share = silence_db, mask_share
+        self.silence_db, self.mask_share, self.weighted = silence_db, mask_share, weighted
         bins = self.stft.frequencies
         self.scale = nn.BatchNorm1d(bins, affine=False)
         self.recurrent = nn.LSTM(
@@ -79,8 +82,9 @@ class DeepClustering(SpectrogramSeparator):
         """How far the embeddings' affinities are from the sources', and the masks' error.
 
         The first is the mean over all pairs of bins that are not silent of (v_i v_j - y_i y_j)^2,
-        where v is a bin's embedding and y is 1 at the source that dominates it (Hershey et al.,
-        eq. 1 and 3). Both sources have a place in y, also where one of them dominates every bin.
+        weighted by the product of both bins' weights, where v is a bin's embedding and y is 1 at
+        the source that dominates it (Hershey et al., eq. 1 and 3). Both sources have a place in y,
+        also where one of them dominates every bin.
 
         Args:
             mix: (batch, time).
@@ -97,12 +101,12 @@ class DeepClustering(SpectrogramSeparator):
         points, labels = self._labelled(hidden, magnitude, references)
         with torch.autocast(points.device.type, enabled=False):
             crossed = points.transpose(1, 2) @ labels
-            pairs = labels.sum((1, 2)).square().clamp(min=1)
+            pairs = labels.square().sum((1, 2)).square().clamp(min=1)
             affinity = (_squares(points.transpose(1, 2) @ points) - 2 * _squares(crossed)
                         + _squares(labels.transpose(1, 2) @ labels)) / pairs  # fmt: skip
         affinity = affinity.mean()
         if self.training and self.mask is None:
-            self._learn(crossed.detach().sum(0).T, labels.sum((0, 1)), FOLLOWING)
+            self._learn(crossed.detach().sum(0).T, labels.square().sum((0, 1)), FOLLOWING)
         if self.mask is None:
             return affinity, {"affinity": affinity.detach()}
         estimate = masks.apply(self._soft(hidden), magnitude)
@@ -125,7 +129,7 @@ class DeepClustering(SpectrogramSeparator):
             magnitude = magnitude / level(magnitude)
             points, labels = self._labelled(self._hidden(magnitude), magnitude, self.stft(sources))
             sums = sums + (labels.transpose(1, 2) @ points).sum(0).double()
-            counts = counts + labels.sum((0, 1)).double()
+            counts = counts + labels.square().sum((0, 1)).double()
         self._learn(sums, counts, 1.0)
 
     def _hidden(self, magnitude):
@@ -145,20 +149,21 @@ class DeepClustering(SpectrogramSeparator):
         return torch.softmax(values, 2).permute(0, 2, 3, 1)
 
     def _weights(self, magnitude):
-        """1 where a bin is not silent, else 0: (batch, frame and frequency)."""
+        """0 where a bin is silent, else 1, or the magnitude: (batch, frame and frequency)."""
         loudest = magnitude.amax((1, 2), keepdim=True)
-        heard = magnitude > loudest * 10 ** (-self.silence_db / 20)
-        return heard.transpose(1, 2).flatten(1).to(magnitude.dtype)
+        heard = (magnitude > loudest * 10 ** (-self.silence_db / 20)).to(magnitude.dtype)
+        weights = heard * magnitude if self.weighted else heard
+        return weights.transpose(1, 2).flatten(1)
 
     def _labelled(self, hidden, magnitude, references):
-        """Embeddings, and 1 at the source that dominates; both 0 where a bin is silent.
+        """Embeddings, and 1 at the source that dominates, both times the root of a bin's weight.
 
         Returns:
             (batch, frame and frequency, dimension) and (batch, frame and frequency, source).
         """
-        weights = self._weights(magnitude).unsqueeze(-1)
+        roots = self._weights(magnitude).sqrt().unsqueeze(-1)
         labels = masks.binary(*references.unbind(1)).permute(0, 3, 2, 1).flatten(1, 2)
-        return self._embeddings(hidden) * weights, labels * weights
+        return self._embeddings(hidden) * roots, labels * roots
 
     def _learn(self, sums, counts, share):
         """Move the centroids by ``share`` to the means; one without members stays."""

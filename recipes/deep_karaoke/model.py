@@ -5,7 +5,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from local.blocks import masks
+from local.blocks.input_statistics import Moments
 from local.blocks.on_stft import SpectrogramSeparator, level
+
+FLOOR = 1e-4  # magnitude under the logarithm, in units of the mixture's level: -80 dB
 
 
 class DeepKaraoke(SpectrogramSeparator):
@@ -25,6 +28,10 @@ class DeepKaraoke(SpectrogramSeparator):
         training_step: frames between windows in training.
         hidden_size: units between input and output.
         threshold: 0 to below 1.
+        logarithmic: whether the network sees log-magnitudes of mean 0 and deviation 1 over the
+            training set at each frequency (``fit``), not the paper's magnitudes.
+        weighted: whether a bin counts in the loss by the mixture's magnitude there; otherwise all
+            count alike.
         sample_rate: Hz.
 
     Raises:
@@ -34,11 +41,12 @@ class DeepKaraoke(SpectrogramSeparator):
 
     def __init__(
         self, window=1024, hop=256, frames=20, step=1, training_step=10, hidden_size=10260,
-        threshold=0.5, sample_rate=16000,
+        threshold=0.5, logarithmic=False, weighted=False, sample_rate=16000,
     ):  # fmt: skip
         super().__init__(
             window, hop, None, sample_rate, target="binary", frames=frames, step=step,
             training_step=training_step, hidden_size=hidden_size, threshold=threshold,
+            logarithmic=logarithmic, weighted=weighted,
         )  # fmt: skip
         for name, value in {"step": step, "training_step": training_step}.items():
             if not 1 <= value <= frames:
@@ -46,7 +54,10 @@ class DeepKaraoke(SpectrogramSeparator):
         if not 0 <= threshold < 1:
             raise ValueError(f"threshold {threshold}: from 0 to below 1")
         self.frames, self.step, self.training_step = frames, step, training_step
-        self.threshold = threshold
+        self.threshold, self.logarithmic, self.weighted = threshold, logarithmic, weighted
+        if logarithmic:
+            self.register_buffer("mean", torch.zeros(self.stft.frequencies, 1))
+            self.register_buffer("deviation", torch.ones(self.stft.frequencies, 1))
         size = self.stft.frequencies * frames
         self.network = nn.Sequential(
             nn.Linear(size, hidden_size), nn.Sigmoid(), nn.Linear(hidden_size, size)
@@ -73,16 +84,39 @@ class DeepKaraoke(SpectrogramSeparator):
             scalar, and {"cross_entropy": the same without gradient}.
         """
         magnitude = self.stft(mix).abs()
+        magnitude = magnitude / level(magnitude)
         voice = masks.binary(*self.stft(sources).unbind(1))[:, 0]
-        logits = self._logits(magnitude / level(magnitude), self.training_step)
+        logits = self._logits(magnitude, self.training_step)
         wanted = windows(voice, self.frames, self.training_step)
-        entropy = F.binary_cross_entropy_with_logits(logits.float(), wanted)
+        weights = windows(magnitude, self.frames, self.training_step) if self.weighted else None
+        entropy = F.binary_cross_entropy_with_logits(logits.float(), wanted, weights)
         return entropy, {"cross_entropy": entropy.detach()}
+
+    def fit(self, batches) -> None:
+        """Mean and deviation of the log-magnitudes at every frequency, where they are used.
+
+        Args:
+            batches: of mix (batch, time) and sources (batch, source, time).
+        """
+        if not self.logarithmic:
+            return
+        moments = Moments()
+        for mix, _ in batches:
+            magnitude = self.stft(mix.to(self.mean.device)).abs()
+            moments.add(_log(magnitude / level(magnitude)).transpose(1, 2).flatten(0, 1))
+        self.mean.copy_(moments.mean().unsqueeze(-1))
+        self.deviation.copy_(moments.deviation().unsqueeze(-1))
 
     def _logits(self, magnitude, step):
         """(batch, frequency, frame) -> (batch, window, frequency, frame of it)."""
+        if self.logarithmic:
+            magnitude = (_log(magnitude) - self.mean) / self.deviation
         seen = windows(magnitude, self.frames, step)
         return self.network(seen.flatten(2)).view(seen.shape)
+
+
+def _log(magnitude):
+    return magnitude.clamp(min=FLOOR).log()
 
 
 def windows(x: torch.Tensor, frames: int, step: int) -> torch.Tensor:
