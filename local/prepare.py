@@ -1,10 +1,11 @@
-"""Stage 0: check a tree of triplets and write its manifests.
+"""Stage 0: check a tree of triplets, or a corpus as it comes, and write its manifests.
 
 ``data/<name>/`` gets train.csv, valid.csv and test.csv (see ``local.corpus.manifest``),
 rejected.csv (what was left out, and why) and root.yml. ``local.corpus.triplets`` describes a tree
 and its possible faults. ``groups.csv`` in a split's folder (folder, group) says which folders are
 not independent; otherwise each folder is a group. Without a valid split, a tenth of the groups of
-train becomes it, chosen by a hash of the group's name: folders added later move no other.
+train becomes it, chosen by a hash of the group's name: folders added later move no other. So does
+the test split of a corpus that has none. ``local.corpus.layouts`` knows the corpora.
 """
 
 import collections
@@ -19,16 +20,18 @@ from pathlib import Path
 from local.base import progress
 from local.base.command_line import check_name
 from local.base.disk import replace, write_yaml
-from local.base.errors import Parser, UserError, guard, nearest
+from local.base.errors import Parser, UserError, guard
 from local.base.experiment import data_dir
 from local.base.file_kind import irregular
 from local.base.names import TEXT, shown
-from local.corpus import manifest
+from local.corpus import layouts, manifest
+from local.corpus.layouts import Layout
 from local.corpus.manifest import ROOT_FILE, Row
-from local.corpus.triplets import GOOD_DB, SPLITS, Fit, Look, Rejection, look, scan
+from local.corpus.sums import GOOD_DB, Fit, Look, Rejection
+from local.corpus.triplets import SPLITS
 
 VALID_SHARE = 0.1  # of the groups of train, where there is no valid split
-VALID_SEED = 0
+VALID_SEED, TEST_SEED = 0, 1
 MAX_REJECTED = 10.0  # percent of all mixtures
 SHOWN = 5  # rejections per reason in the printed summary; rejected.csv holds all
 LEVELS = 12  # so many SNRs are listed one by one
@@ -40,6 +43,7 @@ def main() -> None:
     parser = Parser(prog="prepare", description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="the tree")
     parser.add_argument("--name", help="name of the data set; default: that of the tree")
+    parser.add_argument("--corpus", metavar="NAME", help="its layout; default: as it looks")
     parser.add_argument("--channel", type=int, help="of files with several, from 0")
     parser.add_argument(
         "--max-rejected",
@@ -56,17 +60,22 @@ def main() -> None:
     root = args.data.resolve()
     out = data_dir(name_of(args.data) if args.name is None else args.name)
     check_place(root, out)
+    layout = layouts.find(root, args.corpus)
+    check_owner(root, out, layout)
 
-    looks = look_at(root, args.channel)
-    splits = {split: regroup(root / split, seen.examples) for split, seen in looks.items()}
-    if "valid" not in splits:
-        splits["train"], splits["valid"] = take_valid(splits["train"])
+    looks = look_at(root, layout, args.channel)
+    splits = {split: seen.examples for split, seen in looks.items()}
+    if layout.corpus is None:
+        splits = {split: regroup(root / split, examples) for split, examples in splits.items()}
+    for split, seed in (("test", TEST_SEED), ("valid", VALID_SEED)):
+        if split not in splits:
+            splits["train"], splits[split] = hold_out(splits["train"], seed)
     rejections = [rejection for seen in looks.values() for rejection in seen.rejections]
-    print("\n".join(summary(root, looks, splits, out)))
+    print("\n".join(summary(root, layout, looks, splits, out)))
     try:
         write_rejected(out / "rejected.csv", rejections)
         check_enough(looks, splits, args.max_rejected, out)
-        write_manifests(out, splits, {"root": str(root), "channel": args.channel})
+        write_manifests(out, splits, about(root, args.channel, layout))
     except OSError as error:
         raise UserError(f"{out}: cannot be written to ({error.strerror})") from None
 
@@ -93,26 +102,40 @@ def check_place(root: Path, out: Path) -> None:
     if not root.is_dir():
         found = "a file" if root.exists() else "nothing there"
         raise UserError(f"--data {root}: expected the folder of a tree, found {found}")
-    folders = list_folders(root)
-    for split in ("train", "test"):
-        if split not in folders:
-            found = ", ".join(folders) or "no folders"
-            raise UserError(
-                f"{root}: expected train/ and test/ (and perhaps valid/), found {found}"
-                f"{nearest(split, folders)}"
-            )
+    list_folders(root)
     if out.resolve().is_relative_to(root):
         raise UserError(
             f"{out}: lies inside the tree {root}, which is never written to; move the tree"
         )
+
+
+def check_owner(root: Path, out: Path, layout: Layout) -> None:
+    """Check that the folder for the manifests is that of this tree, or of none.
+
+    Raises:
+        UserError: it holds the manifests of another tree, or of another part of this one.
+    """
     place = out / ROOT_FILE
-    if place.exists():
-        other = manifest.read_root(place)["root"]
-        if other != str(root):
-            raise UserError(
-                f"{place}: {out.name} is the name of the tree {other}, not of {root}; give another"
-                f" --name, or edit root there if the tree was moved"
-            )
+    if not place.exists():
+        return
+    before = manifest.read_root(place)
+    other, part = before["root"], before.get("corpus") or layouts.TRIPLETS
+    if other != str(root):
+        raise UserError(
+            f"{place}: {out.name} is the name of the tree {other}, not of {root}; give another"
+            f" --name, or edit root there if the tree was moved"
+        )
+    if part != layout.name:
+        raise UserError(
+            f"{place}: {out.name} is the name of {part} of this tree, not of {layout.name};"
+            " give another --name"
+        )
+
+
+def about(root: Path, channel: int | None, layout: Layout) -> dict:
+    """What root.yml says."""
+    corpus = {"corpus": layout.name} if layout.corpus else {}
+    return {"root": str(root), "channel": channel} | corpus
 
 
 def list_folders(root: Path) -> list[str]:
@@ -128,26 +151,28 @@ def list_folders(root: Path) -> list[str]:
     return [name for name in names if not name.startswith((".", "_"))]
 
 
-def look_at(root: Path, channel: int | None) -> dict[str, Look]:
+def look_at(root: Path, layout: Layout, channel: int | None) -> dict[str, Look]:
     """Check everything in the splits of a tree, with as many processes as are useful.
 
     Raises:
-        UserError: a split cannot be listed.
+        UserError: a folder cannot be listed.
     """
     from joblib import Parallel, cpu_count, delayed
 
+    try:
+        scanned = layout.scan(root)
+    except OSError as error:
+        raise UserError(f"{error.filename}: cannot be listed ({error.strerror})") from None
     looks, tasks = {}, []
-    for split in SPLITS:
-        if split != "valid" or (root / split).is_dir():
-            try:
-                folders, strays = scan(root, split)
-            except OSError as error:
-                raise UserError(f"{root / split}: cannot be listed ({error.strerror})") from None
-            looks[split] = Look(len([stray for stray in strays if stray.folder]), [], strays, [])
-            tasks += [(root, split, folder, channel) for folder in folders]
+    for split, (found, strays) in scanned.items():
+        looks[split] = Look(len([stray for stray in strays if stray.folder]), [], strays, [])
+        tasks += [(root, split, each, channel) for each in found]
+    unit = "mixtures" if layout.corpus else "folders"
     workers = max(1, min(cpu_count(), len(tasks) // FOLDERS_PER_WORKER))
-    results = Parallel(workers, return_as="generator")(delayed(look)(*task) for task in tasks)
-    seen_in_turn = progress.bar(results, "looking", len(tasks), "folders")
+    results = Parallel(workers, return_as="generator")(
+        delayed(layout.look)(*task) for task in tasks
+    )
+    seen_in_turn = progress.bar(results, "looking", len(tasks), unit)
     for (_, split, *_), seen in zip(tasks, seen_in_turn, strict=True):
         mixtures, examples, rejections, unclosed = looks[split]
         examples += seen.examples
@@ -193,38 +218,41 @@ def regroup(folder: Path, examples: list[tuple[Row, Fit]]) -> list[tuple[Row, Fi
     ]
 
 
-def take_valid(examples: list[tuple[Row, Fit]]) -> tuple[list, list]:
-    """Split train into train and valid, whole groups at a time.
+def hold_out(examples: list[tuple[Row, Fit]], seed: int = VALID_SEED) -> tuple[list, list]:
+    """Split train into train and valid (or, with another seed, test), whole groups at a time.
 
-    A group is in valid if a hash of its name falls into the lowest tenth, whatever else there
+    A group is held out if a hash of its name falls into the lowest tenth, whatever else there
     is; at least one group is in each of the two (where there are two).
     """
-    ranks = {row.group: _rank(row.group) for row, _ in examples}
+    ranks = {row.group: _rank(row.group, seed) for row, _ in examples}
     chosen = sum(rank < VALID_SHARE for rank in ranks.values())
     chosen = min(max(chosen, 1), len(ranks) - 1)
-    valid = set(sorted(ranks, key=ranks.get)[: max(chosen, 0)])
+    held = set(sorted(ranks, key=ranks.get)[: max(chosen, 0)])
     return (
-        [example for example in examples if example[0].group not in valid],
-        [example for example in examples if example[0].group in valid],
+        [example for example in examples if example[0].group not in held],
+        [example for example in examples if example[0].group in held],
     )
 
 
-def _rank(group: str) -> float:
-    """A number in [0, 1) that depends on the group's name alone."""
-    digest = hashlib.sha256(f"{VALID_SEED} {group}".encode()).digest()
+def _rank(group: str, seed: int) -> float:
+    """A number in [0, 1) that depends on the group's name and the seed alone."""
+    digest = hashlib.sha256(f"{seed} {group}".encode(*TEXT.values())).digest()
     return int.from_bytes(digest[:8]) / 2**64
 
 
 def summary(
-    root: Path, looks: dict[str, Look], splits: dict[str, list], out: Path
+    root: Path, layout: Layout, looks: dict[str, Look], splits: dict[str, list], out: Path
 ) -> Iterable[str]:
     """What was found, in lines: the splits, what deserves a second look, the rejections."""
+    if layout.corpus:
+        note = layout.corpus.note(layout.part)
+        yield f"{layout.corpus.title} ({layout.name})" + (f"; {note}" if note else "")
     for split in SPLITS:
         rows = [row for row, _ in splits[split]]
         taken = " (groups of train)" if split not in looks else ""
         yield f"{split + taken}: {_describe(rows)}"
     others = [name for name in list_folders(root) if name not in SPLITS]
-    if others:
+    if others and layout.corpus is None:
         yield f"not a split, ignored: {', '.join(map(shown, others))}"
     fits = [example for split in SPLITS for example in splits[split]]
     scaled = [fit for _, fit in fits if (fit.voice_gain, fit.noise_gain) != (1, 1)]
@@ -251,10 +279,11 @@ def summary(
     for seen in looks.values():
         for rejection in seen.rejections:
             by_reason[rejection.reason].append(rejection)
+    inside = layout.corpus is None  # folders of triplets lie in their split's
     for reason, rejections in by_reason.items():
         yield f"rejected, {reason}: {len(rejections)}"
         for split, folder, file, _, expected, found in rejections[:SHOWN]:
-            path = "/".join(filter(None, (split, folder, file)))
+            path = "/".join(filter(None, (inside and split, folder, file)))
             yield f"    {path}: expected {expected}, found {found}"
         if len(rejections) > SHOWN:
             yield f"    and {len(rejections) - SHOWN} more, in {out / 'rejected.csv'}"
@@ -267,10 +296,10 @@ def _describe(rows: list[Row]) -> str:
     minutes = sum(row.num_samples / row.sample_rate for row in rows) / 60
     rates = ", ".join(f"{rate}" for rate in sorted({row.sample_rate for row in rows}))
     levels = collections.Counter(row.snr_db for row in rows)
-    if len(levels) <= LEVELS:
+    if len(levels) <= LEVELS and all(snr == round(snr, 1) for snr in levels):
         snrs = ", ".join(f"{snr:g} dB: {levels[snr]}" for snr in sorted(levels))
     else:
-        snrs = f"{len(levels)} SNRs from {min(levels):g} to {max(levels):g} dB"
+        snrs = f"{len(levels)} SNRs from {min(levels):.3g} to {max(levels):.3g} dB"
     groups = len({row.group for row in rows})
     return f"{len(rows)} mixtures in {groups} groups, {minutes:.1f} minutes at {rates} Hz ({snrs})"
 
@@ -289,9 +318,14 @@ def check_enough(
         if not examples and mixtures:
             raise UserError(f"nothing is left of {split}: see {listed}")
         if not examples and split in looks:
-            raise UserError(f"{split}/: expected folders such as 0001 with a mixture, found none")
+            raise UserError(
+                f"{split}/: expected folders such as 0001 with a mixture, or a corpus's mixtures,"
+                " found none"
+            )
         if not examples:
-            raise UserError("train/ is one group, of which no valid split can be taken; add valid/")
+            raise UserError(
+                f"train/ is one group, of which no {split} split can be taken; add {split}/"
+            )
     total = sum(seen.mixtures for seen in looks.values())
     rejected = total - sum(map(len, splits.values()))
     percent = 100 * rejected / total

@@ -16,7 +16,7 @@ from local import ROOT, prepare
 from local.base.errors import UserError
 from local.corpus import manifest
 from local.corpus.manifest import Row
-from local.corpus.triplets import Fit
+from local.corpus.sums import Fit
 
 LENGTH = RATE // 2
 
@@ -125,17 +125,17 @@ def groups_of(examples):
 
 def test_valid_is_a_tenth_and_stays():
     few = [f"{i:04d}" for i in range(1, 1001)]
-    train, valid = prepare.take_valid(examples(few))
+    train, valid = prepare.hold_out(examples(few))
     assert 60 < len(valid) < 140
     assert groups_of(train) | groups_of(valid) == set(few)
     more = few + [f"{i:04d}" for i in range(1001, 2001)]
-    train_of_more, valid_of_more = prepare.take_valid(examples(more))
+    train_of_more, valid_of_more = prepare.hold_out(examples(more))
     assert groups_of(valid) == groups_of(valid_of_more) & set(few)
     assert groups_of(train) == groups_of(train_of_more) & set(few)
 
 
 def test_a_group_is_never_torn():
-    train, valid = prepare.take_valid(examples([f"g{i % 40}:{i}" for i in range(400)]))
+    train, valid = prepare.hold_out(examples([f"g{i % 40}:{i}" for i in range(400)]))
     assert groups_of(train).isdisjoint(groups_of(valid))
     assert len(groups_of(train) | groups_of(valid)) == 40
     assert len(train) + len(valid) == 400
@@ -143,7 +143,7 @@ def test_a_group_is_never_torn():
 
 @pytest.mark.parametrize("count", range(2, 8))
 def test_neither_train_nor_valid_is_empty(count):
-    train, valid = prepare.take_valid(examples([f"{i}" for i in range(count)]))
+    train, valid = prepare.hold_out(examples([f"{i}" for i in range(count)]))
     assert train
     assert valid
 

@@ -187,13 +187,13 @@ def read(path: Path | str) -> Manifest:
 
 
 def read_root(place: Path) -> dict:
-    """What root.yml says: ``root``, the tree's folder, and ``channel``.
+    """What root.yml says: ``root``, the tree's folder, ``channel``, and ``corpus`` of a layout.
 
     Raises:
         UserError: missing or damaged.
     """
     try:
-        return read_yaml(place, {"root": str, "channel": int | None})
+        return read_yaml(place, {"root": str, "channel": int | None, "corpus": str | None})
     except UserError as error:
         raise UserError(f"{error}; delete it and run stage 0 again") from None
 

@@ -16,12 +16,10 @@ dot first) and files that are no wav are ignored.
 """
 
 import contextlib
-import math
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -29,55 +27,12 @@ from local import SOURCES
 from local.base.file_kind import irregular
 from local.base.names import shown
 from local.corpus.manifest import Row
+from local.corpus.sums import SILENT, Fit, Look, Rejection, alike, check_snr, fit, gram, is_silent
 from local.corpus.wav import Fault, Wav
 
 SPLITS = ("train", "valid", "test")
-GOOD_DB = -40.0  # dB of the mixture; what rounding to 16 bits leaves lies far below
-FAIR_DB = -20.0  # dB of the mixture; what clipping or a lossy codec may leave
-SNR_TOLERANCE = 1.0  # dB between the measured SNR and that of the name
-STEP = 2.0**-15  # of full scale; one step of 16 bits
-ALIKE = 1e-9  # 1 - cos² between voice and noise; below it their gains cannot be told apart
-BLOCK = 2**16  # samples of each file in memory at a time, 0.5 MiB
-LOUDEST = 1e150  # of full scale; beyond it energies overflow
-DIGITS = 6  # significant ones of a gain: to -120 dB, and the same text on every machine
 NUMBER = re.compile(r"[0-9]{1,32}")  # names of files on a page are made of it and of XX
 MIX = re.compile(r"mix_snr_(?=.{1,32}$)([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))")
-
-
-class Rejection(NamedTuple):
-    """A fault of ``<split>/<folder>/<file>``."""
-
-    split: str
-    folder: str
-    file: str
-    reason: str
-    expected: str
-    found: str
-
-
-class Fit(NamedTuple):
-    """A mixture as ``voice_gain * voice + noise_gain * noise``, and what remains."""
-
-    voice_gain: float
-    noise_gain: float
-    snr_db: float
-    residual_db: float
-
-
-class Look(NamedTuple):
-    """What a folder holds.
-
-    Attributes:
-        mixtures: how many there are or should be.
-        examples: the good ones.
-        rejections: the faults.
-        unclosed: files whose header says that they hold no samples, and that do.
-    """
-
-    mixtures: int
-    examples: list[tuple[Row, Fit]]
-    rejections: list[Rejection]
-    unclosed: list[str]
 
 
 def scan(root: Path, split: str) -> tuple[list[str], list[Rejection]]:
@@ -185,111 +140,26 @@ def _listen(
     """The mixtures with correct rate, length and samples."""
     if not set(sources) <= set(files):
         return {}
-    files = _alike(files, reject)
+    files = alike(files, reject)
     if not set(sources) <= set(files):
         return {}
-    gram, faults = _gram(files)
+    products, faults = gram(files)
     frames = files[sources[0]].frames
     for i, file in enumerate(sources, 1):
-        if file not in faults and gram[i, i] - gram[0, i] ** 2 / frames <= frames * STEP**2:
-            faults[file] = Fault("silent voice or noise", "a sound", "less than 1 step of 16 bits")
+        if file not in faults and is_silent(products, i, frames):
+            faults[file] = Fault(*SILENT)
     fits = {}
     for i, file in enumerate(files, 1):
         if file in mixes and not faults.keys() & {*sources, file}:
             rows = [1, 2, i]
             try:
-                fits[file] = fit(gram[np.ix_(rows, rows)], frames)
-                _check_snr(fits[file], mixes[file])
+                fits[file] = fit(products[np.ix_(rows, rows)], frames)
+                check_snr(fits[file], float(mixes[file]))
             except Fault as fault:
                 faults[file] = fault
     for file, fault in faults.items():
         reject(file, *fault.args)
     return {file: found for file, found in fits.items() if file not in faults}
-
-
-def _alike(files: dict[str, Wav], reject: Callable) -> dict[str, Wav]:
-    """The files with the rate and length of the first one, the voice."""
-    first, voice = next(iter(files.items()))
-    alike = {}
-    for file, wav in files.items():
-        if wav.rate != voice.rate:
-            reject(file, "sample rates differ", f"{voice.rate} Hz as {first}", f"{wav.rate} Hz")
-        elif wav.frames != voice.frames:
-            expected = f"{voice.frames} samples as {first}"
-            reject(file, "lengths differ", expected, f"{wav.frames} samples")
-        else:
-            alike[file] = wav
-    return alike
-
-
-def _gram(files: dict[str, Wav]) -> tuple[np.ndarray, dict[str, Fault]]:
-    """All inner products of the files and of a constant 1, which comes first: all that is asked.
-
-    Returns:
-        float64 (1 + file, 1 + file), and the faults of files with samples that are none.
-    """
-    frames = next(iter(files.values())).frames
-    x = np.ones((1 + len(files), min(frames, BLOCK)))
-    gram, faults = np.zeros((len(x), len(x))), {}
-    for start in range(0, frames, BLOCK):
-        block = x[:, : frames - start]
-        for row, (file, wav) in zip(block[1:], files.items(), strict=True):
-            try:
-                wav.read(row)
-            except Fault as fault:
-                faults.setdefault(file, fault)
-        with np.errstate(all="ignore"):
-            product = block @ block.T
-        for row, energy, file in zip(block[1:], np.diag(product)[1:], files, strict=True):
-            if not np.isfinite(energy):
-                first = np.argmin(np.abs(row) < LOUDEST)
-                found = f"{row[first]} at sample {start + first}"
-                faults.setdefault(file, Fault("NaN or infinite samples", "finite samples", found))
-        gram += product
-    return gram, faults
-
-
-def fit(gram: np.ndarray, frames: int) -> Fit:
-    """Gains of the voice and of the noise in a mixture, by least squares.
-
-    The plain sum is taken first, and stays where it fits as nearly as 16 bits allow: rounding is
-    not a gain.
-
-    Args:
-        gram: float64 (3, 3), inner products of (voice, noise, mixture), no source silent.
-        frames: number of samples.
-
-    Raises:
-        Fault: mixture is not the sum.
-    """
-    (vv, vn, vm), (_, nn, nm), (_, _, mm) = gram
-    if mm <= frames * STEP**2:
-        raise Fault("mixture is not the sum", "voice + noise", "silence")
-    a = b = 1.0
-    rest = vv + nn + mm + 2 * (vn - vm - nm)
-    if rest > frames * STEP**2 or _decibel(rest, mm) > GOOD_DB:
-        det = vv * nn - vn * vn
-        if det <= ALIKE * vv * nn:
-            raise Fault("mixture is not the sum", "voice and noise that differ", "one and the same")
-        a, b = (float(f"{x / det:.{DIGITS}g}") for x in (vm * nn - nm * vn, nm * vv - vm * vn))
-        rest = a * a * vv + b * b * nn + mm + 2 * (a * b * vn - a * vm - b * nm)
-    residual = _decibel(rest, mm)
-    if a <= 0 or b <= 0 or residual > FAIR_DB:
-        expected = f"gains above 0 and a residual below {FAIR_DB:g} dB"
-        found = f"{a:.4g} voice + {b:.4g} noise and a residual of {residual:.1f} dB"
-        raise Fault("mixture is not the sum", expected, found)
-    return Fit(a, b, _decibel(a * a * vv, b * b * nn), residual)
-
-
-def _check_snr(found: Fit, xx: str) -> None:
-    if abs(found.snr_db - float(xx)) > SNR_TOLERANCE:
-        expected = f"{float(xx):g} dB, give or take {SNR_TOLERANCE:g}"
-        raise Fault("SNR is not that of the name", expected, f"{found.snr_db:.2f} dB")
-
-
-def _decibel(energy: float, reference: float) -> float:
-    """10 log10 of a ratio; rounding may leave a residual of zero, or less."""
-    return 10 * math.log10(max(energy / reference, 1e-20))
 
 
 def _is_wav(name: str) -> bool:

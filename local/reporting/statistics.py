@@ -44,19 +44,21 @@ class Example(NamedTuple):
 def levels(snr_db: pandas.Series) -> tuple[pandas.Series, list[str]]:
     """The SNR level of each example, as text.
 
-    Up to MAX_LEVELS distinct SNRs are levels as they stand (``-5``); more fall into bins of a
-    round width (``-5 to 0``) that hold their lower edge, the last one both.
+    Up to MAX_LEVELS distinct SNRs of at most one decimal are levels as they stand (``-5``). Others,
+    which are measured and not chosen, fall into bins of a round width (``-5 to 0``) that hold their
+    lower edge, the last one both.
 
     Returns:
         labels, indexed as ``snr_db``; and the levels that occur, ascending.
     """
     snr = snr_db.to_numpy(float)
     distinct = np.unique(snr)
-    if len(distinct) <= MAX_LEVELS:
+    if len(distinct) <= MAX_LEVELS and np.all(distinct == np.round(distinct, 1)):
         return snr_db.map(_plain), [_plain(value) for value in distinct]
     low, high = distinct[0], distinct[-1]
-    power = 10.0 ** np.floor(np.log10((high - low) / MAX_BINS))
-    width = next(w for w in power * np.array([1, 2, 5, 10, 20]) if (high - low) / w <= MAX_BINS - 1)
+    span = high - low or 1.0
+    power = 10.0 ** np.floor(np.log10(span / MAX_BINS))
+    width = next(w for w in power * np.array([1, 2, 5, 10, 20]) if span / w <= MAX_BINS - 1)
     first, last = np.floor(low / width), np.ceil(high / width)
     edges = np.round(np.arange(first, last + 1) * width, 10)
     names = [f"{_plain(a)} to {_plain(b)}" for a, b in itertools.pairwise(edges)]

@@ -18,7 +18,8 @@ from faulty_triplets import (
 )
 from triplet_trees import RATE, make_folder, scale, signals, write
 
-from local.corpus.triplets import fit, look, scan
+from local.corpus.sums import fit
+from local.corpus.triplets import look, scan
 from local.corpus.wav import Fault
 
 LENGTH = RATE // 2
@@ -194,7 +195,7 @@ def test_no_damage_is_a_traceback(form, folder):
 
 
 def test_longer_than_one_block(tmp_path, monkeypatch):
-    monkeypatch.setattr("local.corpus.triplets.BLOCK", 1000)
+    monkeypatch.setattr("local.corpus.sums.BLOCK", 1000)
     make_folder(tmp_path / "train" / "1", "5", length=3501)
     ((row, fit),) = look(tmp_path, "train", "1").examples
     assert row.num_samples == 3501

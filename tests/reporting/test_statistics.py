@@ -62,6 +62,20 @@ def test_twelve_levels_are_levels_and_thirteen_are_bins():
     assert statistics.levels(pandas.Series(np.arange(13.0)))[1][0] == "0 to 2"
 
 
+def test_few_measured_snrs_are_in_bins_too():
+    snr = pandas.Series([-1.234, 3.25, 11.0, -1.234])
+    labels, names = statistics.levels(snr)
+    assert names == ["-2 to 0", "2 to 4", "10 to 12"]
+    assert list(labels) == ["-2 to 0", "2 to 4", "10 to 12", "-2 to 0"]
+    assert statistics.levels(pandas.Series([13.3, -0.1]))[1] == ["-0.1", "13.3"]
+
+
+def test_one_measured_snr_is_in_a_bin():
+    labels, names = statistics.levels(pandas.Series([3.217, 3.217]))
+    assert names == ["3.2 to 3.4"]
+    assert list(labels) == names * 2
+
+
 # statistics
 
 
