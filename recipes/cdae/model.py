@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from local.blocks.on_stft import SpectrogramSeparator, on_grid, squared_error
 
 POOLS = ((5, 3), (5, 1))  # frequencies and frames pooled into one, after the first two layers
+TINY = 1e-30  # a sum of magnitudes under the division
 KERNEL = 3  # frequencies and frames
 
 
@@ -26,6 +27,8 @@ class ConvolutionalAutoencoder(SpectrogramSeparator):
         window: samples.
         hop: samples between frames.
         channels: of the layers down to the middle, three or more.
+        output: ``magnitude``, as in the paper; ``mask``: each network's magnitude over the sum of
+            all, so that the mixture gives the detail that pooling removes.
         n_src: sources.
         sample_rate: Hz.
 
@@ -35,23 +38,27 @@ class ConvolutionalAutoencoder(SpectrogramSeparator):
 
     loss = squared_error
 
-    def __init__(self, window=1024, hop=256, channels=(12, 20, 30, 40), n_src=2, sample_rate=16000):
+    def __init__(
+        self, window=1024, hop=256, channels=(12, 20, 30, 40), output="magnitude", n_src=2,
+        sample_rate=16000,
+    ):  # fmt: skip
         channels = list(channels)
-        super().__init__(
-            window, hop, None, sample_rate, output="magnitude", channels=channels, n_src=n_src
-        )
+        super().__init__(window, hop, None, sample_rate, output, channels=channels, n_src=n_src)
         if len(channels) <= len(POOLS):
             raise ValueError(f"channels {channels}: more than {len(POOLS)} layers")
         self.networks = nn.ModuleList(autoencoder(channels) for _ in range(n_src))
 
     def estimate(self, magnitude: torch.Tensor) -> torch.Tensor:
-        """(batch, frequency, frame) -> magnitudes (batch, source, frequency, frame)."""
+        """(batch, frequency, frame) -> magnitudes or masks (batch, source, frequency, frame)."""
         strides = tuple(math.prod(sizes) for sizes in zip(*POOLS, strict=True))
         values = on_grid(
             lambda x: torch.cat([network(x.unsqueeze(1)) for network in self.networks], 1),
             magnitude, strides,
         )  # fmt: skip
-        return F.softplus(values.float())
+        magnitudes = F.softplus(values.float())
+        if self.output == "magnitude":
+            return magnitudes
+        return magnitudes / magnitudes.sum(1, keepdim=True).clamp(min=TINY)
 
 
 def autoencoder(channels: list[int]) -> nn.Sequential:

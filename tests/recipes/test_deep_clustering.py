@@ -37,8 +37,9 @@ def test_parameters_are_those_of_the_layers(window, bins):
 # ---------------------------------------------------------------- the loss
 
 
-def test_the_affinity_is_that_of_all_pairs():
-    network = build().network
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_affinity_is_that_of_all_pairs(weighted):
+    network = build(weighted=weighted).network
     sources = noise(2, 2, 2000) * torch.tensor([[[1.0], [0.3]], [[0.1], [1.0]]])
     mix = sources.sum(1)
     with torch.no_grad():
@@ -53,7 +54,9 @@ def test_the_affinity_is_that_of_all_pairs():
             voice = (spectra[0].abs() > spectra[1].abs()).T.flatten()[heard]
             same = (voice[:, None] == voice[None]).float()
             affinity = points[heard] @ points[heard].T
-            expected.append((affinity - same).square().mean())
+            weights = magnitude.T.flatten()[heard] if weighted else torch.ones_like(voice.float())
+            pairs = weights[:, None] * weights[None] / weights.sum().square()
+            expected.append((pairs * (affinity - same).square()).sum())
     torch.testing.assert_close(loss, torch.stack(expected).mean(), rtol=1e-4, atol=1e-5)
 
 
@@ -73,9 +76,11 @@ def test_one_source_or_none_is_no_error(silent, mask_share):
 
 
 def test_silent_bins_have_no_weight():
-    network = build().network
+    network = build(weighted=False).network
     magnitude = torch.tensor([[[1.0, 0.011, 0.009, 0.0]]])
     assert network._weights(magnitude).tolist() == [[1, 1, 0, 0]]
+    loud = build(weighted=True).network._weights(magnitude)
+    torch.testing.assert_close(loud, torch.tensor([[1.0, 0.011, 0, 0]]))
     assert network._weights(torch.zeros(1, 2, 2)).tolist() == [[0, 0, 0, 0]]
 
 

@@ -10,8 +10,8 @@ from local.blocks import masks, on_stft
 from local.model import separators
 from local.training.losses import si_sdr
 
-MASKS_OF_ONE = ("cnn", "deep_clustering", "deep_rnn")
-MAGNITUDES = ("cdae", "denoising_autoencoder")
+MASKS_OF_ONE = ("cdae", "cnn", "deep_clustering", "deep_rnn")
+MAGNITUDES = ("denoising_autoencoder",)
 BINARY = ("deep_clustering", "deep_karaoke")
 RECIPES = sorted({*MASKS_OF_ONE, *MAGNITUDES, *BINARY, "blstm"})
 
@@ -189,17 +189,41 @@ def test_deep_karaoke_holds_probabilities_against_the_threshold():
     assert unsure.flatten(1).tolist() == [[0, 1, 0, 0, 0, 1]]
 
 
-def test_deep_karaoke_learns_the_ideal_binary_mask():
-    network = build("deep_karaoke", frames=4, training_step=4).network
+@pytest.mark.parametrize("weighted", [False, True])
+def test_deep_karaoke_learns_the_ideal_binary_mask(weighted):
+    network = build("deep_karaoke", frames=4, training_step=4, weighted=weighted).network
     sources = noise(1, 2, 11 * 256)  # 12 frames: three windows
     with torch.no_grad():
         loss, _ = network.loss(sources.sum(1), sources)
         network.step = 4
         magnitude = network.stft(sources.sum(1)).abs()
-        voice = network.estimate(magnitude / on_stft.level(magnitude))[:, 0]
+        magnitude = magnitude / on_stft.level(magnitude)
+        voice = network.estimate(magnitude)[:, 0]
     ideal = masks.binary(*network.stft(sources).unbind(1))[:, 0]
-    expected = torch.nn.functional.binary_cross_entropy(voice, ideal)
+    weights = magnitude if weighted else None
+    expected = torch.nn.functional.binary_cross_entropy(voice, ideal, weights)
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_deep_karaoke_sees_log_magnitudes_of_one_deviation_at_every_frequency():
+    """However loud a frequency is: of plain magnitudes, nearly all inputs would be near 0."""
+    network = build("deep_karaoke").network
+    slope = torch.logspace(0, -3, 4001)
+    sources = torch.fft.irfft(torch.fft.rfft(noise(6, 2, 8000)) * slope, 8000)
+    seen = []
+    with torch.no_grad():
+        network.fit([(part.sum(1), part) for part in sources.split([2, 4])])
+        network.step = network.frames = 1
+        network.network = torch.nn.Sequential(torch.nn.Identity())
+        handle = network.network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        network(sources.sum(1))
+        handle.remove()
+    frames = seen[-1].flatten(0, 1)  # (batch x frame, frequency)
+    torch.testing.assert_close(frames.mean(0), torch.zeros(513), rtol=0, atol=1e-3)
+    torch.testing.assert_close(frames.std(0, correction=0), torch.ones(513), rtol=0, atol=1e-3)
+    plain = build("deep_karaoke", logarithmic=False).network
+    plain.fit([])
+    assert "mean" not in dict(plain.named_buffers())
 
 
 @pytest.mark.parametrize("arguments", [{"step": 0}, {"training_step": 21}, {"threshold": 1.0}])
@@ -261,6 +285,17 @@ def test_cdae_pools_25_frequencies_and_3_frames_into_one():
     assert sizes == [(2, *full), (3, *half), (4, *middle), (5, *middle), (4, *middle),
                      (3, *middle), (2, *half), (1, *full)]  # fmt: skip
     assert out.shape == (1, 1, 525, 15)
+
+
+def test_cdae_takes_from_the_mixture_what_pooling_removes():
+    """As a mask, the same networks leave a mixture whole; as magnitudes, they cannot."""
+    mix = noise(1, 8000)
+    for output, whole in (("mask", True), ("magnitude", False)):
+        separator = build("cdae", output=output)
+        separator.consistency = "none"
+        with torch.no_grad():
+            rest = separator(mix).sum(1) - mix
+        assert (rest.square().mean() < 1e-8 * mix.square().mean()) == whole
 
 
 def test_cdae_of_too_few_layers():
