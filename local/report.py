@@ -19,7 +19,7 @@ from local.base import disk, experiment
 from local.base.errors import Parser, UserError, guard
 from local.base.names import TEXT
 from local.corpus import manifest
-from local.reporting import examples, figures, pages, statistics, tables
+from local.reporting import examples, figures, filterbank_figure, pages, statistics, tables
 from local.reporting.statistics import ALL
 from local.scoring import kept, score_table, seed_runs
 from local.scoring.score_table import IMPROVEMENT, MIXTURE
@@ -97,7 +97,7 @@ def write_report(
     with disk.scratch(place) as stage:
         stage.mkdir()
         table.to_csv(stage / "by_snr.csv", index=False, float_format=f"%.{tables.DIGITS}g")
-        shown = write_figures(stage, table, scores, metric)
+        shown = write_figures(stage, of, table, scores, metric)
         cards, more = write_examples(stage, test, scores, estimate, num_examples)
         shown += more
         sections = {"scores": "Scores", "seeds": "Training seeds", "figures": "Figures",
@@ -118,9 +118,13 @@ def write_report(
 
 
 def write_figures(
-    stage: Path, table: pandas.DataFrame, scores: pandas.DataFrame, metric: str
+    stage: Path,
+    of: experiment.Experiment,
+    table: pandas.DataFrame,
+    scores: pandas.DataFrame,
+    metric: str,
 ) -> list[pages.Figure]:
-    """Write the figures of scores below ``stage``."""
+    """Write the figures of scores, and of a learnt filterbank, below ``stage``."""
     name = tables.column(metric)
     gain = f"improvement in {tables.about(metric).label}"
     made = {
@@ -141,6 +145,13 @@ def write_figures(
             "",
         ),
     }  # fmt: skip
+    if filters := filterbank_figure.learnt(of):
+        made["filterbank.png"] = (
+            filters,
+            "Frequency responses of the encoder's filters, sorted by centre; lines: 6 dB below the"
+            " peak.",
+            "",
+        )
     found = []
     for file, (figure, caption, numbers) in made.items():
         figures.write(figure, stage / "figures" / file)

@@ -64,6 +64,7 @@ def make(folder, rows=ROWS, tag="", seed=0, change=None, **conf):
     place.mkdir(parents=True)
     (home / "best_model.pth").write_bytes(b"a model")
     settings = config.read("convtasnet", None, {"seed": str(seed)} | conf)
+    settings["model"].pop("fb_name")  # the model below has no filterbank that could be drawn
     origin = experiment.provenance()
     disk.write_yaml(home / "conf.yml", settings)
     disk.write_yaml(home / "provenance.yml", origin | {
@@ -571,6 +572,15 @@ def test_a_report_again_replaces_the_one_before(tmp_path):
     assert list((place / "audio").iterdir()) == []
     assert Structure(place / "index.html").all("audio", "src") == []
     assert len(list((place / "figures").glob("spectrograms_*.png"))) == 3
+
+
+def test_a_learnt_filterbank_stands_on_the_page(tmp_path, monkeypatch):
+    home, test, place = make(tmp_path, 2)
+    drawn = figures.blank(2, 2)[0]
+    monkeypatch.setattr(report.filterbank_figure, "learnt", lambda of: drawn)
+    run(home, test, place)
+    assert "figures/filterbank.png" in Structure(place / "index.html").all("img", "src")
+    assert "(figures/filterbank.png)" in (place / "summary.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("trouble", [KeyboardInterrupt, UserError])

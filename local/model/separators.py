@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from local import ROOT, SOURCES
 from local.base import config
 from local.base.errors import UserError
-from local.model import checkpoint, speed
+from local.model import checkpoint, filterbanks, speed
 
 speed.tune_allocator()
 
@@ -54,6 +54,7 @@ class Separator(nn.Module):
         self.infos = infos or {}
         self._minimum = None
         speed.speed_up(network)
+        filterbanks.pair(network)
 
     @property
     def needs_sources(self) -> bool:
