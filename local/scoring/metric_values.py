@@ -193,6 +193,42 @@ def stoi(reference, estimate, rate: int, extended: bool) -> float | str:
     return short if value == 1e-5 else float(value)  # what pystoi returns for too short
 
 
+def composite(reference, estimate, rate: int, mos_lqo: float | str) -> dict[str, float | str]:
+    """CSIG, CBAK and COVL of Hu and Loizou (2008), at the rate at which PESQ was computed.
+
+    Args:
+        reference, estimate: (time,).
+        rate: Hz.
+        mos_lqo: what ``pesq`` returned; a reason is theirs, too.
+    """
+    from local.base import audio
+    from local.scoring import composite as measures
+
+    names = ("csig", "cbak", "covl")
+    if isinstance(mos_lqo, str):
+        return dict.fromkeys(names, mos_lqo)
+    wide = pesq_flavour(rate) == "pesq_wb"
+    target = WIDE_BAND if wide else NARROW_BAND
+    signals = [audio.resample(x, rate, target) for x in (reference, estimate)]
+    score = mos_lqo if wide else measures.raw_pesq(mos_lqo)
+    found = measures.composite(*signals, target, score)
+    return found or dict.fromkeys(names, "too short for frames of 30 ms")
+
+
+def dnsmos(estimate, rate: int) -> dict[str, float | str]:
+    """DNSMOS of an estimate alone, see ``local.scoring.dnsmos``.
+
+    Raises:
+        UserError: its packages are missing.
+    """
+    from local.scoring import dnsmos as networks
+
+    fault = _fault(estimate, estimate)
+    if fault:
+        return dict.fromkeys(networks.NAMES, fault.replace("reference", "estimate"))
+    return networks.score(estimate, rate)
+
+
 def _fault(reference, estimate) -> str | None:
     """Why an estimate cannot be scored, or None."""
     for name, signal in (("reference", reference), ("estimate", estimate)):

@@ -12,7 +12,7 @@ import numpy as np
 
 from local import SOURCES
 from local.base.errors import UserError, nearest
-from local.scoring import metric_values
+from local.scoring import dnsmos, metric_values
 
 VERSION = 2
 """Raise it when a metric's numbers, or what is scored, change: kept scores of another version are
@@ -30,6 +30,7 @@ class Metric(NamedTuple):
         about: what it measures and in which flavour.
         source: where it is defined.
         sources: which sources it is for.
+        extra: what of setup.cfg has to be installed for it; empty if nothing.
     """
 
     label: str
@@ -37,6 +38,7 @@ class Metric(NamedTuple):
     about: str
     source: str
     sources: tuple[str, ...] = SOURCES
+    extra: str = ""
 
     def __str__(self) -> str:
         unit = f" [{self.unit}]" if self.unit else ""
@@ -57,6 +59,15 @@ _PESQ = (
     "perceptual evaluation of speech quality, predicted mean opinion score from 1 to 4.6, {}."
     f" Files over {metric_values.PESQ_SECONDS:.0f} s: mean over equal pieces of at most that."
 )
+_COMPOSITE = (
+    "{}, as listeners would rate by ITU-T P.835, from 1 to 5; from {}. At the rate of PESQ."
+)
+_HU = 'Hu and Loizou 2008, "Evaluation of objective quality measures for speech enhancement"'
+_DNSMOS = (
+    "{}, from the estimate alone, from 1 to 5: mean over windows of 9.01 s, at 16 kHz (other"
+    " rates are resampled); shorter files are repeated."
+)
+_REDDY = "Reddy, Gopal and Cutler 2022, networks of the speechmos package"
 
 METRICS: dict[str, Metric] = {
     "si_sdr": Metric(
@@ -136,6 +147,35 @@ METRICS: dict[str, Metric] = {
         "Jensen and Taal 2016, computed by pystoi",
         ("voice",),
     ),
+    "csig": Metric(
+        "CSIG", "MOS",
+        _COMPOSITE.format("distortion of the speech", "PESQ, LLR and WSS"), _HU, ("voice",),
+    ),
+    "cbak": Metric(
+        "CBAK", "MOS",
+        _COMPOSITE.format("intrusion of the noise", "PESQ, WSS and segmental SNR"), _HU,
+        ("voice",),
+    ),
+    "covl": Metric(
+        "COVL", "MOS", _COMPOSITE.format("the whole", "PESQ, LLR and WSS"), _HU, ("voice",)
+    ),
+    "dnsmos_ovrl": Metric(
+        "DNSMOS OVRL", "MOS", _DNSMOS.format("predicted rating of the whole by P.835"),
+        _REDDY, ("voice",), "dnsmos",
+    ),
+    "dnsmos_sig": Metric(
+        "DNSMOS SIG", "MOS", _DNSMOS.format("predicted rating of the speech by P.835"),
+        _REDDY, ("voice",), "dnsmos",
+    ),
+    "dnsmos_bak": Metric(
+        "DNSMOS BAK", "MOS",
+        _DNSMOS.format("predicted rating of the background by P.835: high where there is none"),
+        _REDDY, ("voice",), "dnsmos",
+    ),
+    "dnsmos_p808": Metric(
+        "DNSMOS P.808", "MOS", _DNSMOS.format("predicted rating of the quality by P.808"),
+        "Reddy, Gopal and Cutler 2021, networks of the speechmos package", ("voice",), "dnsmos",
+    ),
 }  # fmt: skip
 """Every metric, by the name of its column in scores.csv, in the order of the columns."""
 
@@ -168,14 +208,17 @@ NOTES = (
 """Notes on all of them."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "all": tuple(METRICS),
+    "all": tuple(name for name, metric in METRICS.items() if not metric.extra),
     "si": ("si_sdr", "si_sir", "si_sar"),
     "bss_eval_v4": ("sdr_v4", "isr_v4", "sir_v4", "sar_v4"),
     "bss_eval_v3": ("sdr_v3", "sir_v3", "sar_v3"),
     "pesq": ("pesq_wb", "pesq_nb"),
     "speech": ("pesq_wb", "pesq_nb", "stoi", "estoi"),
+    "composite": ("csig", "cbak", "covl"),
+    "dnsmos": dnsmos.NAMES,
 }
-"""Names that stand for several metrics; ``pesq`` is the flavour that fits the data's rate."""
+"""Names that stand for several metrics; ``all`` are those that need no more packages; ``pesq`` is
+the flavour that fits the data's rate."""
 
 
 class Chosen(NamedTuple):
@@ -199,7 +242,8 @@ def choose(text: str, rates: Iterable[int], engine: str = ENGINES[0]) -> Chosen:
         engine: one of ``ENGINES``.
 
     Raises:
-        UserError: an unknown name, none at all, or a flavour of PESQ that the data do not have.
+        UserError: an unknown name, none at all, a flavour of PESQ that the data do not have, or
+            packages that are missing.
     """
     unfit = set(GROUPS["pesq"]) - {metric_values.pesq_flavour(rate) for rate in rates}
     chosen = set()
@@ -212,6 +256,8 @@ def choose(text: str, rates: Iterable[int], engine: str = ENGINES[0]) -> Chosen:
             hint = nearest(name, known) or f"; known are {', '.join(known)}"
             raise UserError(f"--metrics: unknown metric {word!r}{hint}")
         chosen |= set(GROUPS.get(name, [name])) - unfit
+    if chosen & set(GROUPS["dnsmos"]):
+        dnsmos.check()
     return Chosen(tuple(name for name in METRICS if name in chosen), engine)
 
 
@@ -241,10 +287,18 @@ def score(
                 references, estimates, rate, wanted, version, chosen.engine
             )
     k = SOURCES.index("voice")
-    for flavour in _among(metrics, metric_values.pesq_flavour(rate)):
-        found[k, flavour] = metric_values.pesq(references[k], estimates[k], rate, flavour)
+    flavour, composite = metric_values.pesq_flavour(rate), _among(metrics, *GROUPS["composite"])
+    if composite or flavour in metrics:
+        pesq = metric_values.pesq(references[k], estimates[k], rate, flavour)
+        found |= {(k, flavour): pesq} if flavour in metrics else {}
+        if composite:
+            values = metric_values.composite(references[k], estimates[k], rate, pesq)
+            found |= {(k, name): values[name] for name in composite}
     for name in _among(metrics, "stoi", "estoi"):
         found[k, name] = metric_values.stoi(references[k], estimates[k], rate, name == "estoi")
+    if wanted := _among(metrics, *GROUPS["dnsmos"]):
+        values = metric_values.dnsmos(estimates[k], rate)
+        found |= {(k, name): values[name] for name in wanted}
     return _split(found)
 
 

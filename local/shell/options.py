@@ -50,7 +50,7 @@ OPTIONS = (
     Option("restart", None, "train anew, forget what was trained", 1),
     Option("init", "WEIGHTS", "start from those of a recipe or a file", 1),
     Option("refit", None, "with --init: fit anew what needs no gradients", 1),
-    Option("metrics", "LIST", "which metrics, separated by commas", 2),
+    Option("metrics", "LIST", "which metrics, such as all,dnsmos", 2),
     Option("engine", "fast|museval", "who computes BSS Eval", 2),
     Option("jobs", "COUNT", "processes that score at the same time", 2),
     Option("scheduler", "ADDRESS", "Dask cluster that scores", 2),
@@ -256,6 +256,9 @@ def _stages(folder: str, given: dict, model: str, settings: list) -> list[tuple[
     find = last == 4 and not name and (first < 4 or "model" in given)
     check += [f"--find={first}"] if find else []
     wanted = [model, *(["cluster"] if "scheduler" in given else [])]
+    # an extra for metrics has the name that theirs begin with
+    asked = given.get("metrics", "").lower().replace("-", "_").replace(",", " ").split()
+    wanted += dict.fromkeys(name.partition("_")[0] for name in asked)
     return [
         ("first", str(first)), ("last", str(last)),
         *_each("extra", [extra for extra in wanted if extra in extras()]),

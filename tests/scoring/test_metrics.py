@@ -356,10 +356,11 @@ def test_choosing_by_name_and_group():
     assert chosen("stoi, si-sdr") == ["si_sdr", "stoi"]
     assert chosen("BSS_EVAL_V3,sdr_v3") == ["sdr_v3", "sir_v3", "sar_v3"]
     assert chosen("pesq", [44100, 16000]) == ["pesq_wb"]
+    assert chosen("composite") == ["csig", "cbak", "covl"]
     assert chosen("pesq", [8000, 16000]) == ["pesq_wb", "pesq_nb"]
     every = chosen("all", [8000, 16000])
-    assert every == list(metrics.METRICS)
-    assert {name for group in metrics.GROUPS.values() for name in group} == set(every)
+    assert every == [name for name, metric in metrics.METRICS.items() if not metric.extra]
+    assert {name for group in metrics.GROUPS.values() for name in group} == set(metrics.METRICS)
     assert metrics.choose("snr", [RATE], "museval").engine == "museval"
 
 
