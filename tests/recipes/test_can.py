@@ -66,6 +66,19 @@ def test_adaptive_normalisation_weighs_its_input_and_the_normal_one():
     assert norm.num_batches_tracked == 3
 
 
+def test_the_level_goes_through_and_silence_is_silence():
+    """Against a fixed unit, quiet recordings would drown in the layers' offsets."""
+    separator = build()
+    with torch.no_grad():
+        for layer in separator.network.layers:
+            layer.convolution.bias.fill_(0.1)
+        mix = noise(2, 3001)
+        out = separator(mix)
+        for gain in (2.0**-13, 2.0**7):
+            torch.testing.assert_close(separator(gain * mix) / gain, out, rtol=1e-4, atol=1e-5)
+        assert not separator(torch.zeros(1, 3001)).any()
+
+
 def test_the_voice_alone_leaves_the_rest_to_the_noise():
     separator = build(outputs="voice")
     mix = noise(2, 3001)
