@@ -1,4 +1,4 @@
-"""Triplets on disk: their files, the tree they lie in, and the manifest that stage 0 writes.
+"""Triplets and corpora on disk: their files, how they lie, and the manifest that stage 0 writes.
 
-Every room above reads triplets through ``manifest`` alone. It imports only local.base.
+Every room above reads them through ``manifest`` alone. It imports only local.base.
 """

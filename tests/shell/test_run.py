@@ -84,6 +84,7 @@ def test_alone_it_trains_what_ships_on_the_embedded_data(run):
 def test_options_reach_their_own_stage_in_every_spelling(run):
     result = run(
         *("--channel", "1", "--max_rejected=5.5", "--restart", "--metrics", "si_sdr,snr"),
+        *("--corpus", "wham:both"),
         *("--engine=museval", "--jobs=2", "--num-examples", "4", "--tag", "l1", "--preset=small"),
         *("--optim.lr", "3e-4", "--data.batch-size=2", "--data.snr-db", "[-5.0, 0.0]"),
         *("--mixture-consistency", "none", "--seed=3", "--name", "mine"),
@@ -91,7 +92,7 @@ def test_options_reach_their_own_stage_in_every_spelling(run):
     assert result.code == 0, result.err
     recipe = ["--model=convtasnet", "--preset=small", "--tag=l1", "--name=mine"]
     prepare, train, evaluate, report, compare = result.calls
-    assert prepare[2:] == ["--name=mine", "--channel=1", "--max-rejected=5.5"]
+    assert prepare[2:] == ["--name=mine", "--corpus=wham:both", "--channel=1", "--max-rejected=5.5"]
     assert train[1:] == [
         *(*recipe, "--optim.lr=3e-4", "--data.batch_size=2", "--data.snr_db=[-5.0, 0.0]"),
         *("--mixture_consistency=none", "--seed=3", "--restart"),
