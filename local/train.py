@@ -237,6 +237,7 @@ def descend(separator, conf: dict, manifests: dict, last: Path, warm: bool) -> d
     from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
     from local.training import precision
+    from local.training.adversarial import AdversarialSystem
     from local.training.progress_lines import ProgressLines
     from local.training.saved_state import AtomicFile, LastCheckpoint
     from local.training.system import System
@@ -248,7 +249,8 @@ def descend(separator, conf: dict, manifests: dict, last: Path, warm: bool) -> d
         "ignore", message=r".*(does not have many workers|isinstance\(treespec)"
     )
     separator.train()
-    system = System(separator, conf, manifests["train"], manifests["valid"])
+    kind = AdversarialSystem if hasattr(separator.network, "adversary") else System
+    system = kind(separator, conf, manifests["train"], manifests["valid"])
     settings = conf["trainer"]
     # without a limit it still counts the time, over all interruptions
     timer = pl.callbacks.Timer(duration=settings["max_time"], interval="step")
@@ -299,7 +301,7 @@ def descend(separator, conf: dict, manifests: dict, last: Path, warm: bool) -> d
         "audio_seconds_seen": round(system.audio_seconds, 1),
         "training_seconds": round(timer.time_elapsed("train"), 1),
         "epochs": trainer.current_epoch,
-        "steps": trainer.global_step,
+        "steps": system.steps,
         "best_epoch": best["epoch"] if best["epoch"] >= 0 else None,
         "validation": {key: round(value, 4) for key, value in best["metrics"].items()},
         "precision": arithmetic,
@@ -317,6 +319,8 @@ def _strategy(system, settings: dict) -> str:
 
     from local.training.system import has_unused_parameters
 
+    if not system.automatic_optimization:  # in each turn the other's parameters are without use
+        return "ddp_find_unused_parameters_true"
     mix, sources = system.train_data[0]
     with torch.random.fork_rng():
         unused = has_unused_parameters(system, (mix.unsqueeze(0), sources.unsqueeze(0)))

@@ -20,5 +20,5 @@ class ProgressLines(pl.callbacks.Callback):
             found = trainer.callback_metrics
             said = ", ".join(f"{name} {float(found[name]):.3f}"
                              for name in ("loss", "val_loss") if name in found)  # fmt: skip
-            print(f"epoch {trainer.current_epoch + 1}, step {trainer.global_step},"
+            print(f"epoch {trainer.current_epoch + 1}, step {system.steps},"
                   f" {self.clock.gone} gone: {said}", file=sys.stderr, flush=True)  # fmt: skip

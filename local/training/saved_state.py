@@ -19,18 +19,17 @@ class LastCheckpoint(pl.callbacks.Checkpoint):
     def __init__(self, path, steps: int | None):
         self.path, self.steps, self._saved_at = path, steps, -1
 
-    def on_train_batch_end(self, trainer, *args) -> None:
+    def on_train_batch_end(self, trainer, system, *args) -> None:
         """After the optimiser's step, not between the batches that it accumulates."""
-        step = trainer.global_step
-        if self.steps and step != self._saved_at and step % self.steps == 0:
-            self._save(trainer)
+        if self.steps and system.steps != self._saved_at and system.steps % self.steps == 0:
+            self._save(trainer, system)
 
     def on_train_epoch_end(self, trainer, system) -> None:
         """After validation and the scheduler."""
-        self._save(trainer)
+        self._save(trainer, system)
 
-    def _save(self, trainer) -> None:
-        self._saved_at = trainer.global_step
+    def _save(self, trainer, system) -> None:
+        self._saved_at = system.steps
         trainer.save_checkpoint(self.path, weights_only=False)
 
 

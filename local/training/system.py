@@ -55,6 +55,11 @@ class System(AsteroidSystem):
         self._val_loss: float | None = None
 
     @property
+    def steps(self) -> int:
+        """Steps of the network's optimiser so far."""
+        return self.global_step
+
+    @property
     def judged(self) -> Separator:
         """What is validated and kept: the average (``trainer.ema``), or the weights themselves."""
         return self.model if self.average is None else self.average.module
@@ -111,12 +116,20 @@ class System(AsteroidSystem):
                 values = values[values.isfinite()]
                 if len(values):
                     self.log(name, values.mean())
-        if not torch.isfinite(loss):
-            raise UserError(self._diverged("the loss", float(loss.detach())))
+        self.check(loss, "the loss")
         self.log("loss", loss, prog_bar=True)
         self.log_dict({f"loss_{name}": value for name, value in terms.items()})
-        self.audio_seconds += mix.numel() / self.model.sample_rate * self.trainer.world_size
+        self.count(mix)
         return loss
+
+    def check(self, loss: torch.Tensor, name: str) -> None:
+        """Stop a training whose loss is no number."""
+        if not torch.isfinite(loss):
+            raise UserError(self._diverged(name, float(loss.detach())))
+
+    def count(self, mix: torch.Tensor) -> None:
+        """Add a batch to the audio that was seen."""
+        self.audio_seconds += mix.numel() / self.model.sample_rate * self.trainer.world_size
 
     def validation_step(self, batch, batch_idx) -> None:
         """Add one batch to the sums for the epoch's means."""
@@ -171,8 +184,12 @@ class System(AsteroidSystem):
         self.log("lr", self.optimizer.param_groups[0]["lr"])
 
     def optimizer_step(self, *args, **kwargs) -> None:
-        """A step-wise scheduler moves with the optimiser."""
+        """Lightning's, and what follows a step."""
         super().optimizer_step(*args, **kwargs)
+        self.after_step()
+
+    def after_step(self) -> None:
+        """A step-wise scheduler moves with the optimiser, and so does the average."""
         if self.average is not None:
             self.average.update_parameters(self.model)
         if self.scheduler is not None and self.config["scheduler"]["interval"] == "step":
@@ -192,9 +209,9 @@ class System(AsteroidSystem):
         The first process measures for all; otherwise their rates would differ.
         """
         limits = self.config["trainer"]
-        # Lightning counts a step only after the hook in which the schedule moves
-        steps = limits["max_epochs"] * self._steps_per_epoch()
-        shares = [(self.global_step + 1) / steps]
+        # in automatic optimisation, Lightning counts a step only after the schedule has moved
+        done = self.steps + self.automatic_optimization
+        shares = [done / (limits["max_epochs"] * self._steps_per_epoch())]
         for callback in self.trainer.callbacks:
             if isinstance(callback, pl.callbacks.Timer) and limits["max_time"]:
                 elapsed = callback.time_elapsed("train")
@@ -229,7 +246,7 @@ class System(AsteroidSystem):
 
     def _diverged(self, what: str, value: float) -> str:
         return (
-            f"{what} became {value} in epoch {self.current_epoch}, step {self.global_step}; the"
+            f"{what} became {value} in epoch {self.current_epoch}, step {self.steps}; the"
             " last good checkpoint is kept; try a smaller optim.lr with a new --tag"
         )
 
