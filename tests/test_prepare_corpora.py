@@ -1,5 +1,6 @@
 """Stage 0 over trees in the layouts of public corpora: every file, every source, every fault."""
 
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -262,11 +263,12 @@ def test_a_song_without_a_stem_and_one_that_is_not_their_sum(monkeypatch):
     assert (path, reason) == (f"{place}/mixture.wav", "mixture is not the sum")
 
 
-def test_a_name_that_says_nothing(monkeypatch):
+@pytest.mark.parametrize("name", ["loud", "a_snr1.2.3_tl-30_fileid_0", "a_snr_tl-30_fileid_0"])
+def test_a_name_that_says_nothing(name, monkeypatch):
     corpus_trees.dns(Path("corpus"), reverb=("no_reverb",))
-    write(Path("corpus/training/noisy/loud.wav"), pair(0)[0])
+    write(Path(f"corpus/training/noisy/{name}.wav"), pair(0)[0])
     path, reason, _, _ = only_fault(monkeypatch)
-    assert (path, reason) == ("training/noisy/loud.wav", "name that cannot be read")
+    assert (path, reason) == (f"training/noisy/{name}.wav", "name that cannot be read")
 
 
 def test_one_example_twice(monkeypatch):
@@ -333,6 +335,14 @@ def test_several_parts_ask_which(monkeypatch):
     run(monkeypatch, "--corpus", "wham:wav8k/min/single")
     with pytest.raises(UserError, match=r"corpus is the name of wham:wav8k/min/single .*--name"):
         run(monkeypatch, "--corpus", "wham:wav8k/min/both")
+
+
+def test_two_songs_of_one_id(monkeypatch):
+    corpus_trees.musdb(Path("corpus"))
+    shutil.copytree("corpus/test/Arise - Run Run Run", "corpus/test/Arise  - Run Run Run")
+    path, reason, _, found = only_fault(monkeypatch, "--channel", 0)
+    assert (path, reason) == ("test/Arise - Run Run Run", "duplicate id")
+    assert found == "Arise_-_Run_Run_Run"
 
 
 def test_packed_songs_are_named(monkeypatch):

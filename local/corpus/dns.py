@@ -16,9 +16,9 @@ and is not checked. Where CLEAN ends and NOISE begins, a name does not tell, so 
 import re
 from pathlib import Path
 
-from local.corpus.folders import Corpus, Listing, Named, Together, have, joined, match
+from local.corpus.folders import NUMBER, Corpus, Listing, Named, Together, have, joined, match
 
-NAME = re.compile(r".*_snr(-?[0-9]+)_tl-?[0-9]+_fileid_([0-9]+)\.wav", re.IGNORECASE)
+NAME = re.compile(rf".*_snr({NUMBER})_tl{NUMBER}_fileid_([0-9]+)\.wav", re.IGNORECASE)
 ABOVE = ("", "datasets")
 TRAIN = ("", "training", "training_set", "train")
 REVERB = ("no_reverb", "with_reverb")

@@ -14,6 +14,8 @@ from typing import NamedTuple
 from local.base.names import shown
 from local.corpus.sums import Mixture, Rejection
 
+NUMBER = r"-?[0-9]{1,4}(?:\.[0-9]*)?"
+"""An SNR or a level in a name, as Python prints it."""
 LONGEST_ID = 100  # characters; names of files on a page are made of it
 
 

@@ -18,10 +18,10 @@ at the level of the last one: stage 0 finds the gains. Groups are the clean file
 import re
 from pathlib import Path
 
-from local.corpus.folders import Corpus, Listing, Named, Together, have, match, plain, stem
+from local.corpus.folders import NUMBER, Corpus, Listing, Named, Together, have, match, plain, stem
 
 NAME = re.compile(
-    r"(?P<noise>.+?_SNRdb_?(?P<snr>-?[0-9.]+?))_(?P<voice>clnsp[0-9]+)\.wav", re.IGNORECASE
+    rf"(?P<noise>.+?_SNRdb_?(?P<snr>{NUMBER}))_(?P<voice>clnsp[0-9]+)\.wav", re.IGNORECASE
 )
 TRAIN = Together("NoisySpeech_training", ("CleanSpeech_training",), ("Noise_training",))
 TEST = Together("noisy_test", ("clean_test",))

@@ -75,8 +75,12 @@ def read(root: Path, part: str) -> dict[str, Listing]:
                 fault = "missing file", "a song's mixture and stems", "no such file"
                 rejections.append(Rejection(split, *map(shown, (inside, missing[0], *fault))))
                 continue
-            mix, voice, *noise = (f"{inside}/{file}" for file in FILES)
             track = plain(name)
+            if track in {mixture.id for mixture in mixtures}:
+                fault = "duplicate id", "each id once", track
+                rejections.append(Rejection(split, *map(shown, (folder, name, *fault))))
+                continue
+            mix, voice, *noise = (f"{inside}/{file}" for file in FILES)
             mixtures.append(Mixture(track, mix, (voice,), tuple(noise), track))
     return listings
 
