@@ -23,9 +23,18 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def extras() -> dict[str, list[str]]:
     """The extras of setup.cfg, in its order: their names and pins, ``package==version``."""
+    return _pins("options.extras_require")
+
+
+def bare() -> dict[str, list[str]]:
+    """The same of the packages that are installed without what they require."""
+    return _pins("tool:winnow:bare")
+
+
+def _pins(section: str) -> dict[str, list[str]]:
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
-    listed = setup["options.extras_require"].items()
+    listed = setup[section].items()
     return {name: [line for line in text.split() if "==" in line] for name, text in listed}
 
 

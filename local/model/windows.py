@@ -72,8 +72,9 @@ def estimate_stream(
     """
     rate_out = rate_out or rate
     model_rate = separator.sample_rate
-    heard = resampled(mix(), rate, model_rate)
-    estimates = resampled(_through(separator, heard), model_rate, rate_out)
+    resample = getattr(separator.network, "resample", audio.resample)
+    heard = resampled(mix(), rate, model_rate, resample)
+    estimates = resampled(_through(separator, heard), model_rate, rate_out, resample)
     if rate == rate_out == model_rate:
         yield from estimates
         return
@@ -99,12 +100,15 @@ def estimate_finite(
         yield estimates
 
 
-def resampled(blocks: Iterable[torch.Tensor], rate: int, rate_out: int) -> Iterator[torch.Tensor]:
-    """A stream (..., time) at another sample rate, sample by sample as ``audio.resample`` has it.
+def resampled(
+    blocks: Iterable[torch.Tensor], rate: int, rate_out: int, resample=audio.resample
+) -> Iterator[torch.Tensor]:
+    """A stream (..., time) at another sample rate, sample by sample as ``resample`` has it.
 
     Args:
         blocks: at ``rate``.
         rate, rate_out: Hz.
+        resample: like ``audio.resample``, of which no sample depends on others beyond its reach.
     """
     if rate == rate_out:
         return iter(blocks)
@@ -112,9 +116,7 @@ def resampled(blocks: Iterable[torch.Tensor], rate: int, rate_out: int) -> Itera
     # windows start where samples of both rates coincide
     context = -(-audio.reach(rate, rate_out) // down) * down
     body = -(-RESAMPLED // down) * down
-    return windowed(
-        blocks, lambda x: audio.resample(x, rate, rate_out), body, context, scale=(up, down)
-    )
+    return windowed(blocks, lambda x: resample(x, rate, rate_out), body, context, scale=(up, down))
 
 
 def windowed(

@@ -5,7 +5,7 @@ Beside ``forward``, a network that can run live has, found by name:
 - ``block``: samples that a step takes and gives;
 - ``latency``: samples by which the output of a step lags its input; None or missing: the network
   cannot run live;
-- ``start(batch) -> state``, a tuple of tensors;
+- ``start(batch) -> state``, a tuple, of tensors where the network is one of torch;
 - ``step(block: (batch, block), state) -> (estimates (batch, source, block), state)``;
 - ``finish(state) -> (batch, source, latency)``: the estimates of the last samples.
 
@@ -56,7 +56,7 @@ class Live:
         self._separator, self._network = separator, network
         with torch.inference_mode():
             self._state = network.start(channels)
-        zeros = next(network.parameters()).new_zeros
+        zeros = next(network.parameters(), torch.zeros(0)).new_zeros
         self._waiting = zeros(channels, 0)  # input, less than a block
         self._mix = zeros(channels, lag)  # input that the next output belongs to
         self._early = lag  # samples of output that come before the first of the input

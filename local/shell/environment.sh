@@ -44,6 +44,14 @@ pins() {
     inside && /^ +[^ #]/ { print $1 }' "$ROOT/setup.cfg"
 }
 
+# bare_pins KEY: of these, the packages that are installed without what they require
+bare_pins() {
+  awk -v key="$1" '
+    /^\[/ { here = ($0 == "[tool:winnow:bare]") }
+    /^[^ #]/ { inside = (here && $1 == key) }
+    inside && /^ +[^ #]/ { print $1 }' "$ROOT/setup.cfg"
+}
+
 # base_pins: what `pins` must hold; Python's version stands there as a comment, because the
 # file is also the constraints that pip is given
 base_pins() {
@@ -75,7 +83,7 @@ missing_extras() {
 
 # install: make .venv, or add extras to it
 install() {
-  local extra list
+  local extra list bare
   if ! base_is_whole; then
     find .venv/ -mindepth 1 -maxdepth 1 ! -name winnow -exec rm -rf {} +
     rm -f "$STATE"/pins "$STATE"/extra-*
@@ -89,7 +97,10 @@ install() {
   missing_extras
   list=${MISSING[*]-}
   [[ -z $list ]] || say "installing what is needed for: $list"
-  pip_install ".${list:+[${list// /,}]}"
+  pip_install --editable ".${list:+[${list// /,}]}"
+  bare=$(for extra in ${MISSING[@]+"${MISSING[@]}"}; do bare_pins "$extra"; done)
+  # shellcheck disable=SC2086 # pins are words
+  [[ -z $bare ]] || pip_install --no-deps --ignore-requires-python $bare
   for extra in ${MISSING[@]+"${MISSING[@]}"}; do
     { pins "$extra" >"$STATE/extra-$extra"; } 2>"$STATE/install.log" ||
       explain "writing $STATE/extra-$extra"
@@ -97,7 +108,7 @@ install() {
   mv "$STATE/pins.new" "$STATE/pins" 2>"$STATE/install.log" || explain "writing $STATE/pins"
 }
 
-# pip_install PATH: the checkout, with its pins as constraints, also for what builds pesq.
+# pip_install WORD...: what pip is to install, with the pins as constraints, also for what builds pesq.
 # The progress of long downloads is for people; a log file does without.
 pip_install() {
   local quiet=
@@ -105,7 +116,7 @@ pip_install() {
   # PIP_BUILD_CONSTRAINT: pip 25.3 no longer takes the first for builds; older ones ignore it.
   # The path is relative because pip splits the variable at spaces.
   PIP_CONSTRAINT=$STATE/pins.new PIP_BUILD_CONSTRAINT=$STATE/pins.new \
-    .venv/bin/python -m pip install $quiet --disable-pip-version-check --editable "$1" \
+    .venv/bin/python -m pip install $quiet --disable-pip-version-check "$@" \
     >&2 2>"$STATE/install.log" || explain "installing .venv"
 }
 
@@ -116,6 +127,11 @@ explain() {
     cause="no network: the packages come from the Python package index (behind a proxy, set https_proxy)"
   elif grep -qiE 'no space left|disk quota' "$log"; then
     cause="the disk is full: .venv takes about 6 GB, and pip as much for a while"
+  elif grep -q 'No matching distribution found for' "$log"; then
+    cause=$(sed -n '/No matching distribution found for/{s/.* found for \([^ ]*\).*/\1/p;q;}' "$log")
+    cause="there is no $cause for this machine ($(uname -sm), $(.venv/bin/python -c '
+import sys
+print("Python %d.%d" % sys.version_info[:2])'))"
   elif [[ ! -s $log ]]; then
     cause="no reason was given: is the disk full?"
   else

@@ -12,7 +12,7 @@ import torch
 import triplet_trees
 from asteroid.models import BaseModel
 from asteroid.models.base_models import BaseEncoderMaskerDecoder
-from conftest import extras
+from conftest import bare, extras
 
 from local import ROOT
 from local.base import config
@@ -23,7 +23,7 @@ from local.training.system import make_optimizer
 
 def marked(recipe: str):
     """A recipe as a parameter of tests; skipped where a package of its extra is not installed."""
-    for pin in extras().get(recipe, []):
+    for pin in (*extras().get(recipe, []), *bare().get(recipe, [])):
         try:
             importlib.metadata.version(pin.partition("==")[0])
         except importlib.metadata.PackageNotFoundError:

@@ -16,7 +16,7 @@ import sysconfig
 import time
 
 import pytest
-from conftest import ROOT, extras
+from conftest import ROOT, bare, extras
 
 from local.base import processes
 
@@ -48,7 +48,7 @@ def main():
         with open(os.environ["PIP_CONSTRAINT"]) as file:
             constraints = file.read().split("\\n")
         with open({log!r}, "a") as log:
-            log.write(json.dumps([sys.argv[-1], constraints]) + "\\n")
+            log.write(json.dumps([sys.argv[-1], constraints, sys.argv]) + "\\n")
         open(".venv/half-made", "w").close()
         time.sleep(float(os.environ.get("PIP_TAKES", 0)))
         if os.environ.get("PIP_SAYS"):
@@ -116,7 +116,7 @@ def test_a_first_run_installs_the_pins_and_a_second_nothing(machine):
     second = machine.run()
     assert second.returncode == 0, second.stderr
     assert "making" not in second.stderr
-    [(what, constraints)] = [json.loads(line) for line in machine.log.read_text().splitlines()]
+    [(what, constraints, _)] = [json.loads(line) for line in machine.log.read_text().splitlines()]
     assert what == "."
     assert {"torch==2.11.0", "torchaudio==2.11.0", "huggingface_hub==2.4.0"} <= set(constraints)
     assert all("==" in line for line in constraints if line and not line.startswith("#"))
@@ -334,6 +334,7 @@ def test_extras_come_when_they_are_needed_and_stay(machine):
     head = "[options.extras_require]\n"
     assert head in text
     setup.write_text(text.replace(head, f"{head}needy =\n    one-more==1.0\n"))
+    last = [pins[-1] for pins in bare().values()][-1]  # the last word that pip is given
     for words in (["--model=convtasnet"], ["--model=needy"], ["--model=needy"], [],
                   ["--scheduler=tcp://somewhere"], ["--metrics=si,DNSMOS-SIG"],
                   ["--test"], ["--test"]):  # fmt: skip
@@ -341,11 +342,29 @@ def test_extras_come_when_they_are_needed_and_stay(machine):
         assert result.returncode == 0, result.stderr
     others = [name for name in extras() if name not in ("cluster", "needy", "dnsmos")]
     one_by_one = [".", ".[needy]", ".[cluster]", ".[dnsmos]"]
-    assert machine.installed() == [*one_by_one, f".[{','.join(others)}]"]
+    assert machine.installed() == [*one_by_one, f".[{','.join(others)}]", last]
     setup.write_text(setup.read_text().replace("one-more==1.0", "one-more==1.1"))
     machine.run("--model=convtasnet")
     machine.run("--model=needy")
-    assert machine.installed()[5:] == [".[needy]"]
+    assert machine.installed()[6:] == [".[needy]"]
+
+
+def test_a_package_of_which_only_files_are_used_comes_without_what_it_requires(machine):
+    machine.python("python3.12")
+    setup = machine.checkout / "setup.cfg"
+    shutil.copytree(machine.checkout / "recipes" / "convtasnet", machine.checkout / "recipes/needy")
+    text = setup.read_text()
+    for head, pin in (("options.extras_require", "plain==1.0"), ("tool:winnow:bare", "bare==1.0")):
+        text = text.replace(f"[{head}]\n", f"[{head}]\nneedy =\n    {pin}\n")
+    setup.write_text(text)
+    for _ in range(2):
+        assert machine.run("--model=needy").returncode == 0
+    assert machine.installed() == [".[needy]", "bare==1.0"]
+    lines = machine.log.read_text().splitlines()
+    assert ["--no-deps" in json.loads(line)[2] for line in lines] == [False, True]
+    setup.write_text(setup.read_text().replace("bare==1.0", "bare==1.1"))
+    machine.run("--model=needy")
+    assert machine.installed()[2:] == [".[needy]", "bare==1.1"]
 
 
 def test_an_extra_that_fails_leaves_the_rest_in_use(machine):
@@ -355,7 +374,8 @@ def test_an_extra_that_fails_leaves_the_rest_in_use(machine):
     assert machine.run().returncode == 0
     machine.run("--test")
     every = f".[{','.join(extras())}]"
-    assert machine.installed() == [".", every, every]
+    alone = [pins[-1] for pins in bare().values()][-1]
+    assert machine.installed() == [".", every, every, alone]
 
 
 def test_the_first_python_that_fits_is_taken(machine):
@@ -406,6 +426,10 @@ def test_no_python_headers(machine):
             "network",
         ),
         ("ERROR: Could not install packages: [Errno 28] No space left on device", "disk is full"),
+        (
+            "ERROR: No matching distribution found for a-tool==1.0 (from winnow)",
+            "there is no a-tool==1.0 for this machine (",
+        ),
         ("a warning\nerror: command 'gcc' failed with exit code 1", "command 'gcc' failed"),
     ],
 )
@@ -454,7 +478,8 @@ def test_every_requirement_is_pinned_exactly_and_to_one_version():
     base = f"{setup['options']['install_requires']}\n{constraints}"
     of_extras = "\n".join(setup["options.extras_require"].values())
     # several extras may need one package, and no other version of it
-    lines = [*base.splitlines(), *set(of_extras.splitlines())]
+    bare = "\n".join(setup["tool:winnow:bare"].values())
+    lines = [*base.splitlines(), *set(of_extras.splitlines()), *bare.splitlines()]
     pins = [line for line in lines if line and not line.startswith("#")]
     assert [pin for pin in pins if not re.fullmatch(r"[\w.-]+==[\w.]+", pin)] == []
     names = [re.sub(r"[-_.]+", "-", pin.partition("==")[0]).lower() for pin in pins]
