@@ -184,7 +184,7 @@ def train(
         start: ``warm_start.Start``; None: random weights, or a state that is continued.
     """
     from local.model import checkpoint, separators
-    from local.training import fitting, warm_start
+    from local.training import feature_tasks, fitting, warm_start
 
     seconds(conf["trainer"]["max_time"])
     separator = separators.construct(conf, recipe)
@@ -203,7 +203,9 @@ def train(
     if fits and not of.last.is_file():
         fitting.fit(separator, conf, manifests["train"])
     if parameters and conf["trainer"]["max_epochs"]:
-        result = descend(separator, conf, manifests, of.last, warm=start is not None)
+        own = hasattr(separator.network, "loss")  # the section loss is not used
+        features = None if own else feature_tasks.prepared(of.folder, conf, manifests, facts)
+        result = descend(separator, conf, manifests, features, of.last, warm=start is not None)
         if result is None:  # not the first process of a distributed training
             return
         facts |= result
@@ -220,7 +222,9 @@ def train(
     print(f"{of.model}: written")
 
 
-def descend(separator, conf: dict, manifests: dict, last: Path, warm: bool) -> dict | None:
+def descend(
+    separator, conf: dict, manifests: dict, features, last: Path, warm: bool
+) -> dict | None:
     """Train by gradients with Lightning; leave the best weights in ``separator``.
 
     Those at a ``warm`` start are validated before the first step, and may remain the best.
@@ -250,7 +254,7 @@ def descend(separator, conf: dict, manifests: dict, last: Path, warm: bool) -> d
     )
     separator.train()
     kind = AdversarialSystem if hasattr(separator.network, "adversary") else System
-    system = kind(separator, conf, manifests["train"], manifests["valid"])
+    system = kind(separator, conf, manifests["train"], manifests["valid"], features)
     settings = conf["trainer"]
     # without a limit it still counts the time, over all interruptions
     timer = pl.callbacks.Timer(duration=settings["max_time"], interval="step")

@@ -25,8 +25,8 @@ class AdversarialSystem(System):
         UserError: several batches to a step.
     """
 
-    def __init__(self, separator, conf: dict, train_manifest, valid_manifest):
-        super().__init__(separator, conf, train_manifest, valid_manifest)
+    def __init__(self, separator, conf: dict, *data, **more):
+        super().__init__(separator, conf, *data, **more)
         if conf["trainer"]["accumulate"] != 1:
             raise UserError(
                 f"trainer.accumulate {conf['trainer']['accumulate']}: training against an adversary"

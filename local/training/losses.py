@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from local.base.errors import UserError
+from local.training.deep_features import DeepFeatureLoss
 
 LIMIT = 1e-10  # relative to an energy: 100 dB
 SILENCE = 1e-16  # mean square, -160 dB of full scale: under the steps of 24 bits
@@ -36,22 +37,26 @@ class SourceLoss(nn.Module):
       WaveGAN", section 2.2; Défossez et al. 2020 for denoising), computed for each signal in the
       same units, in which the logarithm has its floor. The spectral convergence is relative to the
       target, so a silent target has none.
+    - ``deep_feature``: ``deep_features.DeepFeatureLoss``, in the same units.
 
     A silent target counts as 0 in the mean: the loss of a batch is the mean of its examples'
     losses, however they are distributed.
 
     Args:
-        conf: the section ``loss`` of the settings.
+        conf: the section ``loss`` of the settings; a term that it does not name has no weight.
+        features: the ``FeatureNetwork`` that ``deep_feature`` needs.
 
     Raises:
         UserError: all weights are 0, or a window is too short.
     """
 
-    def __init__(self, conf: dict):
+    def __init__(self, conf: dict, features: nn.Module | None = None):
         super().__init__()
-        self.weights = {name: conf[name] for name in TERMS if conf[name]}
+        names = (*TERMS, DEEP)
+        self.weights = {name: conf[name] for name in names if conf.get(name)}
         if not self.weights:
-            raise UserError(f"loss: every weight is 0; give one of {', '.join(TERMS)} some")
+            raise UserError(f"loss: every weight is 0; give one of {', '.join(names)} some")
+        self.deep = None if features is None else DeepFeatureLoss(features)
         self.pit = conf["permutation"] == "pit"
         self.windows = conf["stft_windows"]
         if "stft" in self.weights and min(self.windows) < 4:
@@ -103,10 +108,12 @@ class SourceLoss(nn.Module):
     def _terms(self, estimates, sources, unit) -> dict[str, torch.Tensor]:
         """Each term of weight, (batch, source) or whatever the leading axes broadcast to."""
         relative = estimates / unit, sources / unit
-        return {
+        values = {
             name: TERMS[name](*((estimates, sources) if name in IN_DB else relative), self.windows)
             for name in self.weights
+            if name != DEEP
         }
+        return values | ({DEEP: self.deep(*relative)} if DEEP in self.weights else {})
 
 
 def si_sdr(estimates: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
@@ -176,6 +183,7 @@ TERMS = {
     "l1": _l1,
     "stft": _stft_error,
 }
+DEEP = "deep_feature"  # the one that has learnt, and is a module
 IN_DB = ("sisdr", "snr")  # their level cancels; a silent target is silent at its own level
 
 

@@ -136,7 +136,7 @@ class Training(Dataset):
         """Voice and noise (2, frames), drawn separately and remixed."""
         size = self.augment.reach(self.frames)
         _, _, crop = self._draw(lambda: row, "voice", size, rng)
-        voice = _place(self._fit(crop, row, size), size, rng)
+        voice = place(self._fit(crop, row, size), size, rng)
         noise = self._noise(size, rng)
         if self.second_noise and rng.random() < self.second_noise:
             both = np.stack([noise, self._noise(size, rng)])
@@ -153,7 +153,7 @@ class Training(Dataset):
         crop = self._fit(crop, i, size)
         if not self.manifest.row(i).holds("voice"):
             crop = crops.repeat(crop, size, self.rate)
-        return _place(crop, size, rng)
+        return place(crop, size, rng)
 
     def _speech(self, voice: np.ndarray) -> float:
         """The active level of a voice (time,), a mean square."""
@@ -165,7 +165,7 @@ class Training(Dataset):
         _, start, voice = self._draw(lambda: row, "voice", size, rng)
         noise = self.manifest.source(row, "noise", start, len(voice))
         sources = self._fit(np.stack([voice, noise]), row, size)
-        return self.augment(_place(sources, size, rng), rng)
+        return self.augment(place(sources, size, rng), rng)
 
     def _draw(
         self, row: Callable[[], int], source: str, size: int, rng: np.random.Generator
@@ -252,7 +252,7 @@ class Validation(Dataset):
         rate = self.manifest.row(i).sample_rate
         crop = self.manifest.sources(i, start, _span(self.frames, rate, self.rate))
         crop = audio.resample(crop, rate, self.rate)[:, : self.frames]
-        return _item(_place(crop, self.frames))
+        return _item(place(crop, self.frames))
 
 
 class BatchIndices:
@@ -340,7 +340,7 @@ def _item(sources: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     return sources.sum(0), sources
 
 
-def _place(x: np.ndarray, size: int, rng: np.random.Generator | None = None) -> np.ndarray:
+def place(x: np.ndarray, size: int, rng: np.random.Generator | None = None) -> np.ndarray:
     """``x`` (..., time) in ``size`` samples of zeros: at a random place, or without rng first."""
     rest = size - x.shape[-1]
     before = int(rng.integers(rest, endpoint=True)) if rng and rest else 0

@@ -26,6 +26,10 @@ def check(conf: dict) -> None:
         from local.training.losses import SourceLoss
 
         SourceLoss(conf["loss"])
+        if conf["loss"]["deep_feature"] and conf["loss"]["deep_feature_network"]:
+            from local.training import deep_features
+
+            deep_features.load(conf["loss"]["deep_feature_network"])
     if any(_names(conf, section) != _names(common, section) for section in ("optim", "scheduler")):
         import torch
 

@@ -38,10 +38,13 @@ class System(AsteroidSystem):
         separator: what to train.
         conf: resolved settings of its recipe.
         train_manifest, valid_manifest: ``local.corpus.manifest.Manifest``.
+        features: the network that ``loss.deep_feature`` needs.
     """
 
-    def __init__(self, separator: Separator, conf: dict, train_manifest, valid_manifest):
-        source_loss = SourceLoss(conf["loss"])
+    def __init__(
+        self, separator: Separator, conf: dict, train_manifest, valid_manifest, features=None
+    ):
+        source_loss = SourceLoss(conf["loss"], features)
         super().__init__(separator, None, source_loss, None, config=conf)
         self.train_data = mixtures.training(train_manifest, conf["data"], conf["seed"])
         self.valid_data = mixtures.validation(valid_manifest, conf["data"])
@@ -181,6 +184,8 @@ class System(AsteroidSystem):
         epochwise = self.scheduler is not None and self.config["scheduler"]["interval"] == "epoch"
         if epochwise and validated is not None:
             self._move_scheduler(validated)
+        if self.loss_func.deep is not None:
+            self.loss_func.deep.end_epoch(self.current_epoch)
         self.log("lr", self.optimizer.param_groups[0]["lr"])
 
     def optimizer_step(self, *args, **kwargs) -> None:

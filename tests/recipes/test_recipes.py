@@ -17,6 +17,7 @@ from conftest import bare, extras
 from local import ROOT
 from local.base import config
 from local.model import checkpoint, separators
+from local.training.deep_features import FeatureNetwork
 from local.training.losses import SourceLoss, si_sdr
 from local.training.system import make_optimizer
 
@@ -209,7 +210,8 @@ def test_one_batch_can_be_overfitted(recipe):
     mix, sources = batch(rate=separator.sample_rate)
     optimizer = make_optimizer(separator.network, conf["optim"])
     objective = getattr(separator.network, "loss", None)
-    source_loss = SourceLoss(conf["loss"])
+    features = FeatureNetwork({"voice": 2}) if conf["loss"]["deep_feature"] else None
+    source_loss = SourceLoss(conf["loss"], features)
 
     def loss():
         return objective(mix, sources) if objective else source_loss(separator(mix), sources)
