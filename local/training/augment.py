@@ -2,7 +2,7 @@
 
 Each is called as ``sources (2, time), rng -> sources (2, time)`` on float32 arrays and draws only
 from ``rng`` (numpy). The SNR is set and the mixture summed after them, so the drawn SNR is that of
-the training mixture.
+the training mixture. One that uses up more samples than it gives has a method ``reach``.
 """
 
 import math
@@ -12,13 +12,15 @@ import numpy as np
 
 from local.base import audio
 from local.base.errors import UserError, nearest
+from local.training.augment_channel import BandLimit, Clipping, Codec, Equaliser
+from local.training.augment_spectra import Envelope, Pitch, Stretch
+from local.training.ranges import pair
 
 Sources = np.ndarray
 STEPS = (
     100  # speeds are drawn in hundredths: resampling tabulates one filter per phase of the ratio
 )
 KNOTS_PER_SECOND = 1.0  # how fast a gain curve moves
-TRANSITION = 0.1  # share of the cut-off over which a low-pass falls
 
 
 class Speed:
@@ -48,35 +50,6 @@ class Speed:
             audio.resample(x, int(f), STEPS)[:frames] for x, f in zip(sources, factors, strict=True)
         ]
         return np.stack(faster)
-
-
-class BandLimit:
-    """The same low-pass on both sources, like that of a narrow-band recorder or codec.
-
-    Flat to 0.9 of the cut-off, zero above 1.0 of it, a raised cosine between; zero phase.
-
-    Args:
-        bounds: lowest and highest cut-off in Hz, drawn evenly in octaves. What lies at the
-            Nyquist frequency or above changes nothing.
-    """
-
-    def __init__(self, bounds: list[float], sample_rate: int):
-        self.low, self.high = pair("data.augment.band_limit", bounds, above=0)
-        self.sample_rate = sample_rate
-
-    def __call__(self, sources: Sources, rng: np.random.Generator) -> Sources:
-        cutoff = np.exp(rng.uniform(np.log(self.low), np.log(self.high)))
-        if cutoff >= self.sample_rate / 2:
-            return sources
-        width = TRANSITION * cutoff
-        time = sources.shape[1]
-        # zeros at the end, because a filter in the frequency domain is circular
-        size = _even(time + round(4 * self.sample_rate / width))
-        frequencies = np.fft.rfftfreq(size, 1 / self.sample_rate)
-        fall = np.clip((frequencies - (cutoff - width)) / width, 0, 1)
-        response = (0.5 + 0.5 * np.cos(np.pi * fall)).astype(np.float32)
-        filtered = np.fft.irfft(np.fft.rfft(sources, size) * response, size)
-        return filtered[:, :time].astype(np.float32)
 
 
 class Polarity:
@@ -115,7 +88,18 @@ class GainCurve:
         return sources * (10 ** (curves / 20)).astype(np.float32)
 
 
-KINDS = {"speed": Speed, "band_limit": BandLimit, "polarity": Polarity, "gain_curve": GainCurve}
+KINDS = {
+    "speed": Speed,
+    "stretch": Stretch,
+    "pitch": Pitch,
+    "envelope": Envelope,
+    "band_limit": BandLimit,
+    "equaliser": Equaliser,
+    "clipping": Clipping,
+    "codec": Codec,
+    "polarity": Polarity,
+    "gain_curve": GainCurve,
+}
 
 
 class Chain:
@@ -140,8 +124,8 @@ class Chain:
 
     def reach(self, frames: int) -> int:
         """How many samples in give ``frames`` samples out: a change of speed uses up more."""
-        for step in self.steps:
-            frames = step.reach(frames) if isinstance(step, Speed) else frames
+        for step in reversed(self.steps):
+            frames = step.reach(frames) if hasattr(step, "reach") else frames
         return frames
 
     def __call__(self, sources: Sources, rng: np.random.Generator) -> Sources:
@@ -149,21 +133,3 @@ class Chain:
         for step in self.steps:
             sources = step(sources, rng)
         return sources
-
-
-def pair(key: str, bounds: list[float], above: float = -math.inf) -> tuple[float, float]:
-    """The two ends of a range.
-
-    Raises:
-        UserError: not two numbers, the first larger, or one not above ``above``.
-    """
-    if len(bounds) != 2 or not above < bounds[0] <= bounds[1] < math.inf:
-        over = f" above {above:g}" if above > -math.inf else ""
-        raise UserError(f"{key} expects two numbers{over}, the lower one first, found {bounds}")
-    return bounds[0], bounds[1]
-
-
-def _even(size: int) -> int:
-    """The next power of two, or three quarters of it: sizes that an FFT is fast at."""
-    power = 2 ** math.ceil(math.log2(size))
-    return power * 3 // 4 if size <= power * 3 // 4 else power

@@ -15,8 +15,10 @@ from local import SOURCES
 from local.base import audio
 from local.base.errors import UserError
 from local.corpus import crops
-from local.training.augment import Chain, pair
+from local.training import synthetic_noise
+from local.training.augment import Chain
 from local.training.losses import SILENCE
+from local.training.ranges import pair
 
 REDRAWS = 5  # how often a crop that is too quiet is drawn again
 SECOND_NOISE_DB = 10.0  # dB of a second noise below the first, at most
@@ -52,10 +54,10 @@ def validation(manifest, conf: dict) -> "Validation":
 class Training(Dataset):
     """Random segments, remixed or (``remix: false``) from the triplets unchanged.
 
-    Remixing takes a segment of the indexed voice and one of any noise; ``second_noise`` adds
-    another at its own level. It applies the augmentations, then sets the SNR (by the noise's
-    level) and the level of the mixture. Otherwise voice and noise are from one place of one
-    triplet, and only the augmentations are applied.
+    Remixing takes a segment of the indexed voice and one of any noise, or of one made by rule
+    (``synthetic_noise``); ``second_noise`` adds another at its own level. It applies the
+    augmentations, then sets the SNR (by the noise's level) and the level of the mixture. Otherwise
+    voice and noise are from one place of one triplet, and only the augmentations are applied.
 
     A voice crop that is silent or ``QUIET_DB`` below its file's level is drawn again from the same
     file, up to ``REDRAWS`` times. So is a noise crop in remixing, from any file: otherwise the SNR
@@ -82,7 +84,7 @@ class Training(Dataset):
         if self.snr_from == "range":
             pair("data.snr_db", self.snr_db)
         self.gain_db = pair("data.gain_db", conf["gain_db"])
-        self.second_noise = conf["second_noise"]
+        self.second_noise, self.synthetic = conf["second_noise"], conf["synthetic_noise"]
         self.rows = {source: [i for i in range(len(manifest)) if manifest.row(i).holds(source)]
                      for source in SOURCES}  # fmt: skip
         self._check_rows()
@@ -148,6 +150,8 @@ class Training(Dataset):
 
     def _noise(self, size: int, rng: np.random.Generator) -> np.ndarray:
         """Any noise, (size,)."""
+        if self.synthetic and rng.random() < self.synthetic:
+            return synthetic_noise.draw(size, self.rate, rng)
         rows = self.rows["noise"]
         i, _, crop = self._draw(lambda: rows[rng.integers(len(rows))], "noise", size, rng)
         crop = self._fit(crop, i, size)

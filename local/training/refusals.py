@@ -16,7 +16,8 @@ def check(conf: dict) -> None:
     """
     common, data = config.common(), conf["data"]
     if any(data[key] != common["data"][key] for key in ("snr_db", "gain_db", "augment")):
-        from local.training.augment import Chain, pair
+        from local.training.augment import Chain
+        from local.training.ranges import pair
 
         Chain(data["augment"], data["sample_rate"])
         pair("data.gain_db", data["gain_db"])

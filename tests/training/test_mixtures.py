@@ -168,6 +168,22 @@ def test_a_second_noise_is_of_another_example_and_quieter(tmp_path):
     assert min(counts) == 1  # the second may come from the first's file
 
 
+@pytest.mark.parametrize(("probability", "low", "high"), [(0.0, 40, 40), (0.5, 8, 32), (1.0, 0, 0)])
+def test_synthetic_noise_takes_the_place_of_recordings(tmp_path, probability, low, high):
+    """Recorded noises are tones of one frequency, made ones hold others."""
+    tone = 0.1 * np.sin(2 * np.pi * 1000 * np.arange(LENGTH) / RATE)
+    made = make_manifest(tmp_path, [np.stack([tone, tone])] * 4)
+    data = mixtures.training(made, conf(synthetic_noise=probability), 0)
+    recorded = 0
+    for epoch in range(10):
+        data.set_epoch(epoch)
+        for i in range(4):
+            noise = data[i][1][1].double().numpy()
+            place = np.exp(-2j * np.pi * 1000 * np.arange(len(noise)) / RATE)
+            recorded += 2 * abs(place @ noise) ** 2 / len(noise) > 0.9 * noise @ noise
+    assert low <= recorded <= high
+
+
 def contains(whole: np.ndarray, part: np.ndarray) -> bool:
     windows = np.lib.stride_tricks.sliding_window_view(whole, len(part))
     return bool((windows == part).all(-1).any())
@@ -600,7 +616,7 @@ def test_a_continued_epoch_leaves_out_what_was_seen():
         ({"snr_db": [5.0, -5.0]}, r"data\.snr_db expects two numbers"),
         ({"snr_db": [-5.0, 0.0, 5.0]}, r"data\.snr_db expects two numbers"),
         ({"gain_db": [3.0]}, r"data\.gain_db expects two numbers"),
-        ({"apply": ["pitch", "polarty"]}, r"data\.augment\.apply.*'pitch'"),
+        ({"apply": ["pitches", "polarty"]}, r"data\.augment\.apply.*'pitches'"),
     ],
 )
 def test_faults_of_the_settings_are_one_line(tmp_path, changes, said):
