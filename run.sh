@@ -13,7 +13,7 @@ source "$ROOT/local/shell/environment.sh"
 read_options() {
   local name value
   PYTHON='' TASK='' FIRST=0 LAST=0
-  EXTRAS=() PYTEST=() CHECK=() PREPARE=() TRAIN=() EVALUATE=() REPORT=() COMPARE=()
+  EXTRAS=() PYTEST=() CHECK=() PREPARE=() TRAIN=() EVALUATE=() REPORT=() COMPARE=() TUNE=()
   any_python "$@" # ANY
   while IFS= read -r -d '' name && IFS= read -r -d '' value; do
     case $name in
@@ -29,6 +29,7 @@ read_options() {
       evaluate) EVALUATE+=("$value") ;;
       report) REPORT+=("$value") ;;
       compare) COMPARE+=("$value") ;;
+      tune) TUNE+=("$value") ;;
       end) TASK=$value ;;
     esac
   done < <("$ANY" -m local.shell.options "$FROM" "$@")
@@ -69,6 +70,7 @@ run() {
   if stage 1; then run -m local.train "${TRAIN[@]}"; fi
   if stage 2; then run -m local.evaluate "${EVALUATE[@]}"; fi
   if stage 3; then run -m local.report "${REPORT[@]}"; fi
+  if [[ $TASK == tune ]]; then run -m local.tune "${TUNE[@]}"; fi
   if stage 4; then run -m local.compare ${COMPARE[@]+"${COMPARE[@]}"}; fi
   exit
 }

@@ -1,7 +1,7 @@
 """Before the first stage: all that can be refused without looking at data.
 
     python -m local.check --model convtasnet [--preset tiny] [--tag WORD] [--name NAME]
-        [--train] [--data DIR] [--metrics LIST] [--find STAGE] [--optim.lr 3e-4 ...]
+        [--train] [--data DIR] [--metrics LIST] [--find STAGE] [--tune] [--optim.lr 3e-4 ...]
 
 run.sh runs it once the packages are there.
 """
@@ -11,6 +11,7 @@ import sys
 
 from local.base import config, disk, experiment
 from local.base.errors import Parser, UserError, guard
+from local.tuning import space as spaces
 
 
 def main() -> None:
@@ -22,10 +23,15 @@ def main() -> None:
     parser.add_argument("--metrics", help="which metrics, separated by commas")
     parser.add_argument("--find", type=int, metavar="STAGE",
                         help="print the data set's name, as this first stage finds it")  # fmt: skip
+    parser.add_argument("--tune", action="store_true", help="the settings are those of a search")
     own, overrides = config.split_dotted(sys.argv[1:])
     args = parser.parse_args(own)
-    conf = config.read(args.model, args.preset, overrides)
-    experiment.experiment_name(args.model, args.preset, args.tag)
+    if args.tune:
+        for model in spaces.read(args.model, args.preset, overrides).models:
+            experiment.experiment_name(model, args.preset, args.tag)
+    else:
+        conf = config.read(args.model, args.preset, overrides)
+        experiment.experiment_name(args.model, args.preset, args.tag)
     if args.train:
         from local.training import refusals
 

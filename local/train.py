@@ -240,7 +240,7 @@ def descend(
     import torch
     from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-    from local.training import precision
+    from local.training import precision, pruning
     from local.training.adversarial import AdversarialSystem
     from local.training.progress_lines import ProgressLines
     from local.training.saved_state import AtomicFile, LastCheckpoint
@@ -261,7 +261,7 @@ def descend(
     arithmetic, slow = precision.choose(settings["precision"], settings["accelerator"])
     if slow and rank_zero_only.rank == 0:
         print(f"note: {slow}", file=sys.stderr)
-    callbacks = [timer, LastCheckpoint(last, settings["checkpoint_steps"])]
+    callbacks = [timer, LastCheckpoint(last, settings["checkpoint_steps"]), *pruning.callbacks()]
     if not sys.stdout.isatty():
         callbacks.append(ProgressLines())
     if settings["patience"]:

@@ -14,10 +14,12 @@ the value there::
 
 An int may stand for a float. ``null`` is taken where the brackets say so. Anything else is a
 UserError that names the key and the nearest right one. Order: common.yml < conf.yml < preset <
-overrides.
+overrides. What a search varies unless told otherwise (local/tuning/space.py) stands last, under
+``tune``: keys and their values.
 """
 
 import copy
+import functools
 import math
 import re
 import sys
@@ -30,7 +32,7 @@ from local.base import plain_yaml
 from local.base.command_line import split_dotted
 from local.base.errors import Parser, UserError, guard, nearest
 
-COMMON, PRESETS = "common.yml", "presets"
+COMMON, PRESETS, SEARCH = "common.yml", "presets", "tune"
 OWN = ("class", "model")
 """What every conf.yml sets itself, with brackets; the rules for all else stand in common.yml."""
 DURATION = "DD:HH:MM:SS"
@@ -57,6 +59,30 @@ def presets(recipe: str) -> list[str]:
     """Names of a recipe's presets."""
     conf, _ = _parse(_conf_path(recipe))
     return [str(name) for name in conf.get(PRESETS) or ()]
+
+
+def preset_settings(recipe: str, preset: str | None) -> dict:
+    """What a preset sets, as dotted key -> value; nothing for None."""
+    return {} if preset is None else dict(_load(recipe)[2][preset])
+
+
+def keys(recipe: str) -> dict[str, str]:
+    """The dotted keys that a recipe knows, with what stands in brackets behind each."""
+    return _load(recipe)[1]
+
+
+def search_space(recipe: str) -> dict:
+    """What a search varies unless it is told: dotted keys -> a list of values, or a text.
+
+    Raises:
+        UserError: something else stands there.
+    """
+    path = _conf_path(recipe)
+    found = _parse(path)[0].get(SEARCH) or {}
+    if not isinstance(found, dict) or not all(isinstance(v, list | str) for v in found.values()):
+        raise UserError(f"{path}: {SEARCH} expects keys of settings with a list of values or a"
+                        f" range each (optim.lr: log:1e-4..1e-2), found {found!r:.60}")  # fmt: skip
+    return {str(key): value for key, value in found.items()}
 
 
 def common() -> dict:
@@ -148,6 +174,7 @@ def _load(recipe: str) -> tuple[dict, dict[str, str], dict[str, dict]]:
         if key not in tree:
             raise UserError(f"{path}: expected the key {key!r}, which every recipe sets itself")
     trees = tree.pop(PRESETS, None) or {}
+    tree.pop(SEARCH, None)
     conf = {key: tree.pop(key) for key in OWN} | shared
     specs = {key: spec for key, spec in own_specs.items() if key.split(".")[0] in OWN} | specs
     for key, value in flatten(conf, stop=specs).items():
@@ -205,7 +232,12 @@ _Loader.add_implicit_resolver(
 
 def _parse(path: Path) -> tuple[dict, dict[str, str]]:
     """The tree of a file of settings, and for each key the spec (``""`` without brackets)."""
-    text = plain_yaml.read_text(path)
+    return copy.deepcopy(_parse_text(plain_yaml.read_text(path), path))
+
+
+@functools.lru_cache(maxsize=64)
+def _parse_text(text: str, path: Path) -> tuple[dict, dict[str, str]]:
+    """As ``_parse``; a search reads the same files for each of its values."""
     conf, root = plain_yaml.parse_with_marks(text, str(path), _Loader)
     if not isinstance(conf, dict):
         raise UserError(f"{path}: expected a mapping of settings")
@@ -214,7 +246,7 @@ def _parse(path: Path) -> tuple[dict, dict[str, str]]:
     def walk(node, prefix):
         for key_node, value_node in node.value:
             key = f"{prefix}{key_node.value}"
-            if key == PRESETS:
+            if key in (PRESETS, SEARCH):
                 continue
             mark = value_node.end_mark
             tail = lines[mark.line][mark.column :] if mark.line < len(lines) else ""

@@ -20,7 +20,7 @@ from local.base.errors import UserError
 
 DATA, EXPERIMENTS = Path("data"), Path("exp")
 MODEL = "best_model.pth"
-FOLDERS = ("compare", "study")  # of a data set, beside its experiments
+FOLDERS = ("compare", "tune")  # of a data set, beside its experiments
 NUMBER = int | float | None
 FACTS = {"recipe": str, "preset": str | None, "tag": str | None, "seed": int | None,
          "train_hash": str | None, "valid_hash": str | None, "training_seconds": NUMBER,

@@ -8,11 +8,19 @@ from pathlib import Path
 
 from local.base.errors import UserError
 
-LOG = "queue.log"
+LOG = "tune.log"
 
 
-def run_stage(stage: str, arguments: list[str], log: Path) -> str | None:
+def run_stage(
+    stage: str, arguments: list[str], log: Path, environment: dict | None = None
+) -> str | None:
     """Run ``local.<stage>`` as a child; append its output to ``log``.
+
+    Args:
+        stage: a program of ``local``.
+        arguments: its words.
+        log: of all that it prints.
+        environment: further variables for it.
 
     Returns:
         None, or where it failed the line that says why, or else the last one.
@@ -29,7 +37,8 @@ def run_stage(stage: str, arguments: list[str], log: Path) -> str | None:
     with file:
         start = file.seek(0, os.SEEK_END)
         command = [sys.executable, "-m", f"local.{stage}", *arguments]
-        child = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+        child = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT,
+                                 env=os.environ | (environment or {}))  # fmt: skip
         try:
             code = child.wait()
         finally:

@@ -87,28 +87,26 @@ def improvement(table: pandas.DataFrame, metric: str) -> Figure:
     return figure
 
 
-def study(table: pandas.DataFrame, keys: str) -> Figure:
-    """Mean SI-SDR of both sources against settings, with 95 % intervals.
+def settings(table: pandas.DataFrame) -> Figure:
+    """Mean SI-SDR of both sources for each setting, with 95 % intervals.
 
     Args:
-        table: as ``local.study.results`` makes it.
-        keys: what the settings are of.
+        table: setting (its name), source, mean, ci_low, ci_high.
     """
     with matplotlib.rc_context(SETTINGS):
-        figure, axes = blank(6.0, 3.6)
         names = list(dict.fromkeys(table["setting"]))
+        figure, axes = blank(6.0, 1.2 + 0.35 * len(names))
         for k, source in enumerate(SOURCES):
             rows = table[table["source"] == source]
             mean = rows["mean"].to_numpy(float)
             ends = np.abs(rows[["ci_low", "ci_high"]].to_numpy(float).T - mean)
-            # side by side, so that no interval hides another
-            places = np.arange(len(names)) + (k - 0.5) * 0.1
+            # one below the other, so that no interval hides another
+            places = np.arange(len(names)) + (k - 0.5) * 0.2
             style = STYLE[source] | {"linestyle": ""}
-            axes.errorbar(places, mean, ends, capsize=3, markersize=6, label=source, **style)
-        axes.set_xticks(range(len(names)), names)
-        axes.set_xlim(-0.6, len(names) - 0.4)
-        axes.set_xlabel(keys)
-        axes.set_ylabel(tables.column("si_sdr"))
+            axes.errorbar(mean, places, xerr=ends, capsize=3, markersize=6, label=source, **style)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(len(names) - 0.4, -0.6)
+        axes.set_xlabel(tables.column("si_sdr"))
         _legend(axes)
     return figure
 

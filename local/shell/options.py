@@ -11,8 +11,6 @@ ends with a zero byte, which no word can hold; the pair ``end`` is the last one 
 from __future__ import annotations
 
 import argparse
-import configparser
-import difflib
 import os
 import re
 import shutil
@@ -22,6 +20,7 @@ from typing import NamedTuple
 from local import ROOT
 from local.base.command_line import TOP_LEVEL, check_name, settings_among
 from local.base.errors import Parser, UserError, guard
+from local.shell.known import extras, first_line, nearest, recipes, setting_names, shipped
 
 STAGES = ("prepare", "train", "evaluate", "report", "compare")
 NAMES = ", ".join(f"{number} {name}" for number, name in enumerate(STAGES))
@@ -55,6 +54,7 @@ OPTIONS = (
     Option("jobs", "COUNT", "processes that score at the same time", 2),
     Option("scheduler", "ADDRESS", "Dask cluster that scores", 2),
     Option("num-examples", "N", "examples per SNR to listen to on the page", 3),
+    Option("tune", None, "search for settings; with --help: how"),
     Option("python", "PATH", "use this interpreter, install nothing"),
     Option("test", None, "run the tests; what follows -- goes to pytest"),
     Option("slow", None, "with --test: the long tests too"),
@@ -63,8 +63,30 @@ OPTIONS = (
 )
 """An option with a stage is handed to that stage's program."""
 
-TOP = """./run.sh [OPTION]... [--SECTION.KEY VALUE]...
+TUNE = (
+    Option("sampler", "tpe|random|grid", "default tpe; without a range a grid"),
+    Option("trials", "N", "end at so many; default 20, of a grid all"),
+    Option("hours", "HOURS", "begin no trial after so many hours of trials"),
+    Option("objective", "voice|noise|both", "whose SI-SDR; default voice"),
+    Option(
+        "pruner", "median|hyperband|none", "ends trainings early; default median, of a grid none"
+    ),
+    Option("files", "COUNT", "score so many mixtures of valid; default all"),
+    Option("storage", "URL", "Optuna's; default a file in exp/DATA/tune"),
+    Option("evaluate", None, "at the end, score all trials on the test split"),
+)
+"""Options of local/tune.py, which takes the place of the stages from 1 on."""
 
+HOW = """./run.sh --tune [OPTION]... --SECTION.KEY VALUES...
+
+Search for settings: stage 0, then trials that the validation split judges.
+VALUES: 16,32,64 or '16|32|64': each; 0.1..0.9: between the two; log:1e-4..1e-2:
+the same over the logarithm; one value: set for all. Keys that go together:
+--model.window,model.hop '512,128|1024,256'. Several recipes: --model a,b.
+--seed 0,1,2: each trial with all of them. Without VALUES, those in conf.yml.
+The same command continues. With --stage 1 the data are there already."""
+
+TOP = """./run.sh [OPTION]... [--SECTION.KEY VALUE]...
 Without options: a first look at the weights that ship, on embedded data.
 Settings of recipes/*.yml go by their dotted names: --optim.lr 3e-4.
 Stages: {}."""
@@ -82,7 +104,7 @@ class _Options(Parser):
         name, what, found = fault.groups()
         if what == "ignored explicit":
             raise UserError(f"{name} takes no value, found {found}")
-        option = next(option for option in OPTIONS if f"--{option.name}" == name)
+        option = next(option for option in OPTIONS + TUNE if f"--{option.name}" == name)
         raise UserError(f"{name} needs a value: {option.kind}, {option.meaning}")
 
 
@@ -114,6 +136,8 @@ def check_value(name: str, kind: str, value: str) -> None:
         wrong = "a whole number from 1"
     elif kind == "PERCENT" and not re.fullmatch(r"100(\.0*)?|[0-9]{1,2}(\.[0-9]*)?", value):
         wrong = "0 to 100"
+    elif kind == "HOURS" and not re.fullmatch(r"[0-9]+(\.[0-9]*)?|\.[0-9]+", value):
+        wrong = "a number of hours"
     elif kind == "WORD":
         check_name(value, name)
     elif "|" in kind and value not in kind.split("|"):
@@ -137,13 +161,14 @@ def tell(folder: str, words: list[str]) -> list[tuple[str, str]]:
     """
     behind = words.index("--") if "--" in words else len(words)
     words, pytest = words[:behind], words[behind + 1 :]
-    parser = build_parser()
+    parser = build_parser(OPTIONS + TUNE, TOP)
     words = ["--help" if word == "-h" else _spell(word) for word in words]
     own, settings = settings_among(words)
     args, unknown = parser.parse_known_args(own)
-    given = {option: getattr(args, option.name.replace("-", "_")) for option in OPTIONS}
+    given = {option: getattr(args, option.name.replace("-", "_")) for option in OPTIONS + TUNE}
     given = {option.name: value for option, value in given.items() if value}
     if "help" in given:
+        parser = build_parser(TUNE if "tune" in given else OPTIONS, HOW if "tune" in given else TOP)
         return [("say", parser.format_help().replace("usage: ", "", 1).rstrip()), ("end", "said")]
     first_look = not given.keys() & {"model", "data", "preset"}
     model = given.get("model") or (shipped() if first_look else "convtasnet")
@@ -154,11 +179,13 @@ def tell(folder: str, words: list[str]) -> list[tuple[str, str]]:
             ("end", "said"),
         ]
     check_twice(settings)
-    if model not in recipes():
-        near = nearest(model, recipes())
-        raise UserError(
-            f"unknown model {model!r}; did you mean {near!r}? (./run.sh --list shows all)"
-        )
+    models = re.split("[,|]", model) if "tune" in given else [model]
+    for name in models:
+        if name not in recipes():
+            near = nearest(name, recipes())
+            raise UserError(
+                f"unknown model {name!r}; did you mean {near!r}? (./run.sh --list shows all)"
+            )
     python = _python(folder, given)
     if "test" in given:
         for name in [*given, *(key for key, _ in settings)]:
@@ -177,18 +204,23 @@ def tell(folder: str, words: list[str]) -> list[tuple[str, str]]:
         raise UserError("--slow means nothing without --test")
     if pytest:
         raise UserError("words behind -- are for pytest; they mean nothing without --test")
+    if "tune" in given:
+        return [*python, *_tune(folder, given, models, settings), ("end", "tune")]
+    for option in TUNE:
+        if option.name in given:
+            raise UserError(f"--{option.name} means nothing without --tune")
     return [*python, *_stages(folder, given, model, settings), ("end", "stages")]
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The options as argparse takes and shows them."""
+def build_parser(options: tuple[Option, ...], top: str) -> argparse.ArgumentParser:
+    """Options as argparse takes and shows them, below some text."""
 
     def formatter(prog):
         return argparse.RawTextHelpFormatter(prog, max_help_position=28, width=80)
 
-    parser = _Options(add_help=False, usage=TOP.format(NAMES), formatter_class=formatter)
+    parser = _Options(add_help=False, usage=top.format(NAMES), formatter_class=formatter)
     group = parser.add_argument_group("options")
-    for option in OPTIONS:
+    for option in options:
         where = "" if option.stage is None else f"stage {option.stage}: "
         kind = (
             {"action": "store_true"}
@@ -211,7 +243,7 @@ def check_words(unknown: list[str], model: str) -> None:
         name = word.partition("=")[0]
         if name.startswith("--"):  # as settings are spelt
             name = "--" + name[2:].replace("-", "_")
-        known = [*(option.name for option in OPTIONS), *TOP_LEVEL, *setting_names(model)]
+        known = [*(option.name for option in OPTIONS + TUNE), *TOP_LEVEL, *setting_names(model)]
         raise UserError(f"unknown option {name}; did you mean --{nearest(name.lstrip('-'), known)}?"
                         " (./run.sh --help shows all)")  # fmt: skip
 
@@ -271,6 +303,37 @@ def _stages(folder: str, given: dict, model: str, settings: list) -> list[tuple[
     ]  # fmt: skip
 
 
+def _tune(folder: str, given: dict, models: list, settings: list) -> list[tuple[str, str]]:
+    """Whether stage 0 runs, and the words of the search."""
+    for option in OPTIONS:
+        if option.name in given and option.stage:
+            what = f"stage {option.stage} ({STAGES[option.stage]})"
+            raise UserError(f"--{option.name} is for {what}, and --tune takes the place of that")
+    first = int(given.get("stage", 0))
+    if first > 1 or "stop-stage" in given:
+        name = "stop-stage" if "stop-stage" in given else "stage"
+        raise UserError(f"--{name} {given[name]}: with --tune there are stage 0, which prepares the"
+                        " data, and the search; --stage 1 begins with the search")  # fmt: skip
+    prepares = [option.name for option in OPTIONS if option.stage == 0 and option.name in given]
+    if first and prepares:
+        raise UserError(f"--{prepares[0]} is for stage 0 (prepare), and --stage 1 leaves it out")
+    data, name = _data(folder, given, first)
+    words = [f"--model={','.join(models)}", *([f"--name={name}"] if name else [])]
+    words += [f"--{key}={given[key]}" for key in ("preset", "tag") if key in given]
+    words += [f"--{key}={value}" for key, value in settings]
+    own = [f"--{o.name}" if o.kind is None else f"--{o.name}={given[o.name]}"
+           for o in TUNE if o.name in given]  # fmt: skip
+    check = [*words, "--tune", *([f"--data={data}"] if data and first else [])]
+    return [
+        ("first", str(first)), ("last", "0"),
+        *_each("extra", [extra for extra in [*models, "tune"] if extra in extras()]),
+        *_each("check", check),
+        *_each("prepare", [f"--data={data}", f"--name={name}",
+                           *(f"--{key}={given[key]}" for key in prepares)]),
+        *_each("tune", words + own),
+    ]  # fmt: skip
+
+
 def _data(folder: str, given: dict, first: int) -> tuple[str, str]:
     """The tree of triplets and the data set's name; empty: the stages find the one that fits."""
     data = str(ROOT / "egs_data") if first == 0 else ""
@@ -310,61 +373,15 @@ def _spell(word: str) -> str:
     """An option of ours with dashes, whatever was typed."""
     name, equals, value = word.partition("=")
     plain = name.replace("_", "-")
-    return plain + equals + value if plain in [f"--{option.name}" for option in OPTIONS] else word
+    return (
+        plain + equals + value
+        if plain in [f"--{option.name}" for option in OPTIONS + TUNE]
+        else word
+    )
 
 
 def _each(name: str, values: list[str]) -> list[tuple[str, str]]:
     return [(name, value) for value in values]
-
-
-def recipes() -> list[str]:
-    """Names of all recipes, sorted."""
-    return sorted(path.parent.name for path in (ROOT / "recipes").glob("*/conf.yml"))
-
-
-def shipped() -> str:
-    """The recipe whose weights ship, the first that recipes/shipped.yml names as a default."""
-    text = (ROOT / "recipes" / "shipped.yml").read_text(encoding="utf-8")
-    return re.search(r"^default:\W*(\w+)", text, re.MULTILINE)[1]
-
-
-def first_line(recipe: str) -> str:
-    """What a recipe is: the first comment line of its conf.yml."""
-    with open(ROOT / "recipes" / recipe / "conf.yml", encoding="utf-8") as lines:
-        return next(lines).lstrip("# ").strip()
-
-
-def setting_names(recipe: str) -> list[str]:
-    """Dotted names of settings by their indentation: for hints, where nothing reads YAML yet."""
-    names, sections = [], []
-    for path in ("common.yml", f"{recipe}/conf.yml"):
-        try:
-            text = (ROOT / "recipes" / path).read_text(encoding="utf-8", errors="replace")
-        except OSError:  # the recipe itself may be mistyped
-            continue
-        for line in text.partition("\npresets:")[0].splitlines():
-            found = re.match(r"( *)(\w[\w-]*):\s*([^\s#]?)", line)
-            if found:
-                depth = len(found[1]) // 2
-                sections = [*sections[:depth], found[2]]
-                names += [".".join(sections)] if found[3] else []
-    return names
-
-
-def nearest(word: str, candidates: list[str]) -> str:
-    """The most similar one; of a dotted name its last part is enough (--lr for optim.lr)."""
-    forms = {}
-    for candidate in candidates:
-        for form in (candidate, candidate.rpartition(".")[2]):
-            forms.setdefault(form.replace("_", "-"), candidate)
-    return forms[difflib.get_close_matches(word.replace("_", "-"), forms, n=1, cutoff=0.0)[0]]
-
-
-def extras() -> list[str]:
-    """Names of the extras in setup.cfg."""
-    setup = configparser.ConfigParser()
-    setup.read(ROOT / "setup.cfg", encoding="utf-8")
-    return list(setup["options.extras_require"])
 
 
 if __name__ == "__main__":

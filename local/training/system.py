@@ -204,19 +204,22 @@ class System(AsteroidSystem):
         if isinstance(self.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
             self.scheduler.step(validated)
         elif isinstance(self.scheduler, own_schedules.CosineOverRun):
-            self.scheduler.step(self._progress())
+            # in automatic optimisation, Lightning counts a step only after this hook
+            self.scheduler.step(self.progress(self.steps + self.automatic_optimization))
         else:
             self.scheduler.step()
 
-    def _progress(self) -> float:
+    def progress(self, step: int) -> float:
         """How much of the training is over, by its clock or its steps, whichever is further.
 
         The first process measures for all; otherwise their rates would differ.
+
+        Args:
+            step: how many optimiser steps are done.
         """
         limits = self.config["trainer"]
-        # in automatic optimisation, Lightning counts a step only after the schedule has moved
-        done = self.steps + self.automatic_optimization
-        shares = [done / (limits["max_epochs"] * self._steps_per_epoch())]
+        steps = limits["max_epochs"] * self._steps_per_epoch()
+        shares = [step / steps]
         for callback in self.trainer.callbacks:
             if isinstance(callback, pl.callbacks.Timer) and limits["max_time"]:
                 elapsed = callback.time_elapsed("train")

@@ -131,7 +131,7 @@ def test_a_name_that_is_anothers_is_refused(recipes, words, said):
 
 
 def test_no_recipe_has_the_name_of_a_folder_beside_the_experiments():
-    for name in ("compare", "study"):  # stage 4's and the study's
+    for name in ("compare", "tune"):  # stage 4's and the searches'
         with pytest.raises(UserError, match="rename the recipe"):
             experiment.experiment_name(name)
         assert experiment.experiment_name(name, None, "x") == f"{name}_x"

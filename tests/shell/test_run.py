@@ -10,7 +10,7 @@ from conftest import ROOT
 
 from local.base import config
 from local.model import pretrained
-from local.shell import options
+from local.shell import known
 
 DEFAULT = pretrained.default()
 PLAIN = [f"--model={DEFAULT}", "--preset=first_look"]
@@ -136,6 +136,28 @@ def test_weights_to_start_from_are_named_from_any_directory(run, tmp_path):
         ]  # fmt: skip
 
 
+def test_a_search_takes_the_place_of_the_stages_from_1_on(run, tmp_path):
+    (tmp_path / "mine").mkdir()
+    own = ["--sampler=random", "--trials=9", "--hours=.5", "--objective=both", "--pruner=none",
+           "--files=5", "--storage=sqlite:///x y.db", "--evaluate"]  # fmt: skip
+    varied = ["--optim.lr=log:1e-4..1e-2", "--data.segment,data.batch_size=1,2|2,4"]
+    result = run("--tune", "--data", "mine", "--channel=1", "--model", "convtasnet|dprnn",
+                 "--preset", "tiny", "--tag=t", *own, *varied, cwd=tmp_path)  # fmt: skip
+    assert result.code == 0, result.err
+    assert result.calls == [
+        ["local.prepare", f"--data={tmp_path}/mine", "--name=mine", "--channel=1"],
+        ["local.tune", "--model=convtasnet,dprnn", "--name=mine", "--preset=tiny", "--tag=t",
+         *varied, *own],
+    ]  # fmt: skip
+    result = run("--tune", "--stage", "1", "--name=mine")
+    assert result.calls[2:] == [["local.tune", "--model=convtasnet", "--name=mine"]]
+    shown = run("--tune", "--help")
+    lines = shown.out.splitlines()
+    assert len(lines) <= 30
+    assert max(map(len, lines)) <= 80
+    assert all(word.partition("=")[0] in shown.out for word in own)
+
+
 def test_later_stages_find_the_data_set_unless_it_is_named(run, tmp_path):
     assert [call[1:] for call in run("--stage=2", "--stop-stage=3").calls] == [PLAIN, PLAIN]
     result = run("--stage=2", "--stop-stage=2", "--data", str(tmp_path), "--name=mine")
@@ -196,6 +218,19 @@ def test_comparison_is_on_the_data_of_the_experiment_before_it(checkout, stub):
         (["--metrics", "snr", "--stop-stage", "1"], ["--metrics", "stage 2", "0 to 1"]),
         (["--restart", "--stage", "2"], ["--restart", "stage 1"]),
         (["--optim.lr", "1", "--stage", "2"], ["--optim.lr", "stage 1"]),
+        (["--trials", "3"], ["--trials", "--tune"]),
+        (["--tune", "--trial", "3"], ["--trial", "--trials"]),
+        (["--tune", "--trials", "many"], ["--trials", "whole number", "'many'"]),
+        (["--tune", "--hours", "-1"], ["--hours", "a number of hours", "'-1'"]),
+        (["--tune", "--sampler", "gird"], ["--sampler", "tpe or random or grid", "'gird'"]),
+        (["--tune", "--metrics", "snr"], ["--metrics", "stage 2", "--tune"]),
+        (["--tune", "--stage", "2"], ["--stage 2", "--stage 1"]),
+        (["--tune", "--stage", "1", "--channel", "1"], ["--channel", "stage 0", "--stage 1"]),
+        (["--tune", "--model", "blstm,convtasnett"], ["'convtasnett'", "'convtasnet'"]),
+        (["--tune", "--optim.lrr", "1,2"], ["optim.lrr", "optim.lr"]),
+        (["--tune", "--optim.lr", "log:0..1"], ["optim.lr", "> 0"]),
+        (["--tune", "--mixture_consistency", "none|projekt"], ["'projekt'", "'project'"]),
+        (["--tune", "--model=blstm", "--tag=complex"], ["--tag complex", "blstm_complex"]),
         (["--slow"], ["--slow", "--test"]),
         (["--", "-k", "x"], ["--test"]),
         (["--test", "--tag", "a"], ["--tag", "--test"]),
@@ -311,10 +346,10 @@ def test_words_reach_the_stages_as_they_were_typed(run):
 
 
 def test_the_nearest_name():
-    known = ["model", "stop-stage", "data.batch_size", "optim.lr"]
+    names = ["model", "stop-stage", "data.batch_size", "optim.lr"]
     expected = {"modle": "model", "lr": "optim.lr", "batch_size": "data.batch_size",
                 "optim.rl": "optim.lr", "stopstage": "stop-stage"}  # fmt: skip
-    assert {word: options.nearest(word, known) for word in expected} == expected
+    assert {word: known.nearest(word, names) for word in expected} == expected
 
 
 def test_names_of_settings_without_a_reader_of_yaml():
@@ -323,6 +358,6 @@ def test_names_of_settings_without_a_reader_of_yaml():
         tree = config.read(recipe)
         free = dict.fromkeys(("optim.arguments", "scheduler.arguments"))
         expected = {key.replace("-", "_") for key in config.flatten(tree, stop=free)} - {"model"}
-        assert {key.replace("-", "_") for key in options.setting_names(recipe)} - {
+        assert {key.replace("-", "_") for key in known.setting_names(recipe)} - {
             "model"
         } == expected
