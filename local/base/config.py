@@ -309,7 +309,9 @@ def _check(key: str, value, conf: dict, specs: dict, where: str):
         inner = type(committed[0])
         if inner is float:
             value = [float(v) if type(v) is int else v for v in value]
-        if not value or any(type(v) is not inner for v in value):
+        # of words that are chosen from, one may choose none
+        none = not value and "|" not in rule
+        if none or any(type(v) is not inner for v in value):
             raise UserError(f"{where}: {key} expects a list like {committed}, found {value!r}")
     numbers = [v for v in (value if kind is list else [value]) if type(v) is float]
     if not all(map(math.isfinite, numbers)):

@@ -424,3 +424,11 @@ def test_every_recipe_reads_under_every_preset(recipe):
 
 def test_describe_is_the_first_comment_line(toy):
     assert config.describe("toy") == "toy: a recipe of a test"
+
+
+def test_words_to_choose_from_may_be_none():
+    assert config.read("unet")["data"]["augment"]["apply"] == ["speed", "polarity"]
+    chosen = config.read("unet", None, {"data.augment.apply": "[]"})
+    assert chosen["data"]["augment"]["apply"] == []
+    with pytest.raises(UserError, match=r"data\.snr_db expects a list like"):
+        config.read("unet", None, {"data.snr_db": "[]"})
