@@ -10,10 +10,12 @@ PYTHON='' EXTRAS=()
 # shellcheck source=local/shell/environment.sh
 source "$ROOT/local/shell/environment.sh"
 
-# extras_of WORD...: what the recipe that --model names and the program `export` need, in EXTRAS
+# extras_of WORD...: what the recipes that --model names and the programs `export` and `score` need,
+# in EXTRAS
 extras_of() {
   local word name before=
   if [[ ${1-} == export ]] && is_extra export; then EXTRAS+=(export); fi
+  if [[ ${1-} == score ]] && is_extra dnsmos; then EXTRAS+=(dnsmos); fi
   for word; do
     name=
     case $before$word in

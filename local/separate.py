@@ -5,6 +5,7 @@
     winnow - <noisy.wav >voice.wav      # standard input to standard output
     winnow noisy.wav --remix 0 -12      # noisy_remix.wav, with the noise 12 dB lower
     winnow --stream                     # live: samples in, samples out, with a small delay
+    winnow score FOLDER                 # DNSMOS before and after, and a page (local/score.py)
     winnow export --help                # a model for use without winnow
 
 From Python::
@@ -19,6 +20,7 @@ Heavy imports stand where they are used, so ``winnow --help`` answers at once.
 import argparse
 import contextlib
 import math
+import runpy
 import signal
 import sys
 from pathlib import Path
@@ -114,6 +116,9 @@ def _main() -> None:
 
         del sys.argv[1]
         return export.main()
+    if sys.argv[1:2] == ["score"]:  # a program of its own, run as `python -m` would
+        del sys.argv[1]
+        return runpy.run_module("local.score", run_name="__main__")
     args = _parse()
     if args.stream:
         from local.separation import stream
@@ -127,7 +132,8 @@ def _main() -> None:
 def _parse() -> argparse.Namespace:
     parser = Parser(
         prog="winnow",
-        usage="winnow INPUT... [options] | winnow --stream [options] | winnow export [options]",
+        usage="winnow INPUT... [options] | winnow --stream [options]"
+        " | winnow score|export [options]",
         description="Separate recordings: noisy.wav gives noisy_voice.wav and noisy_noise.wav.",
         epilog="INPUT: a file, a folder with all below it, a 'pattern', or - for standard input."
         "\nlocal/separation/README.md has examples and says what each option does in detail.",

@@ -79,6 +79,19 @@ def locate(model: Path | str) -> Path | None:
                     " (a recipe, the folder of an experiment, or a model file)")  # fmt: skip
 
 
+def files(model: Path | str) -> list[Path]:
+    """What the estimates of a model, or of several with commas between, depend on: checkpoints,
+    and the settings of a recipe that is built from them.
+
+    Raises:
+        UserError: see ``locate``.
+    """
+    found = []
+    for name in _listed(model):
+        found.append(locate(name) or ROOT / "recipes" / str(name) / "conf.yml")
+    return found
+
+
 def open_model(model: Path | str | None = None, single: str | None = None):
     """The separator of a model, on the CPU, in eval mode; ``infos["file"]`` is its file.
 

@@ -94,10 +94,26 @@ def estimate_finite(
     Raises:
         UserError: samples or estimates that are not finite.
     """
-    for estimates in estimate_stream(separator, lambda: _checked(mix(), rate), rate, rate_out):
+    for estimates in estimate_stream(separator, lambda: checked(mix(), rate), rate, rate_out):
         if not estimates.isfinite().all():
             raise UserError(f"{separator.recipe} gives NaN or infinite samples")
         yield estimates
+
+
+def checked(blocks: Iterable[torch.Tensor], rate: int) -> Iterator[torch.Tensor]:
+    """A stream (channel, time), up to the first sample that is not finite.
+
+    Raises:
+        UserError: it holds such a sample; the line says where.
+    """
+    position = 0
+    for block in blocks:
+        wrong = ~block.isfinite().all(0)
+        if wrong.any():
+            at = (position + int(wrong.nonzero()[0])) / rate
+            raise UserError(f"holds samples that are NaN or infinite, the first at {at:.3f} s")
+        position += block.shape[-1]
+        yield block
 
 
 def resampled(
@@ -190,17 +206,6 @@ def _through(separator, blocks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor
 
     unit = UNIT * -(-separator.sample_rate // 16000)
     return windowed(blocks, run, BODY * unit, CONTEXT * unit, FADE)
-
-
-def _checked(blocks: Iterable[torch.Tensor], rate: int) -> Iterator[torch.Tensor]:
-    position = 0
-    for block in blocks:
-        wrong = ~block.isfinite().all(0)
-        if wrong.any():
-            at = (position + int(wrong.nonzero()[0])) / rate
-            raise UserError(f"holds samples that are NaN or infinite, the first at {at:.3f} s")
-        position += block.shape[-1]
-        yield block
 
 
 def _in_step(one: Iterable[torch.Tensor], other: Iterable[torch.Tensor]):

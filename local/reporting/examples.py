@@ -17,14 +17,14 @@ class Example(NamedTuple):
     Attributes:
         id: in the manifest.
         mix: (time,).
-        sources: (source, time), the references.
+        sources: (source, time), the references; None: there are none.
         estimates: who made it -> (source, time).
         rate: Hz.
     """
 
     id: str
     mix: np.ndarray
-    sources: np.ndarray
+    sources: np.ndarray | None
     estimates: dict[str, np.ndarray]
     rate: int
 
@@ -34,7 +34,7 @@ class Card(NamedTuple):
 
     anchor: str
     id: str
-    snr_db: float
+    snr_db: float | None
     level: str
     why: str
     heard: pages.Heard
@@ -64,7 +64,7 @@ def card(
     example: Example,
     number: int,
     why: str,
-    snr_db: float,
+    snr_db: float | None,
     level: str,
     scores: dict[str, float],
     table: tables.Table,
@@ -77,7 +77,8 @@ def card(
         example: with its estimates.
         number: of the card, from 1.
         why: the example was chosen.
-        snr_db, level: of the mixture, and the level that it counts to.
+        snr_db, level: of the mixture, and the level that it counts to; None and empty where there
+            are no references.
         scores: what cards can be sorted by: ``<source> <name>`` -> value.
         table: all scores of the example.
         remarks: such as why a score failed.

@@ -219,23 +219,23 @@ def quality_against_cost(table: pandas.DataFrame, metric: str, costs: dict[str, 
 
 
 def spectrograms(
-    mix: np.ndarray, sources: np.ndarray, estimates: dict[str, np.ndarray], rate: int
+    mix: np.ndarray, sources: np.ndarray | None, estimates: dict[str, np.ndarray], rate: int
 ) -> Figure:
     """Spectrograms of a mixture, its sources and estimates of them, all in one scale.
 
     Args:
         mix: (time,).
-        sources: (source, time), the references.
+        sources: (source, time), the references; None: there are none.
         estimates: who made it -> (source, time).
         rate: Hz.
     """
-    rows = {"reference": sources} | estimates
+    lines = rows(sources, estimates)
     with matplotlib.rc_context(SETTINGS | {"axes.grid": False}):
-        height = LOW + (PANEL + GAP) * (1 + len(rows))
+        height = LOW + (PANEL + GAP) * (1 + len(lines))
         figure = Figure(figsize=(WIDTH, height), dpi=DOTS)
         FigureCanvasAgg(figure)
         axes = figure.subplots(
-            1 + len(rows), len(SOURCES), sharex=True, sharey=True,
+            1 + len(lines), len(SOURCES), sharex=True, sharey=True,
             gridspec_kw={"left": 0.085, "right": 0.985, "wspace": 0.09, "hspace": GAP / PANEL,
                          "bottom": LOW / height, "top": 1 - GAP / height},
         )  # fmt: skip
@@ -243,7 +243,7 @@ def spectrograms(
         top = max(10 * math.ceil(np.nanmax(power) / 10), -100) if np.isfinite(power).any() else 0
         seconds = len(mix) / rate
         image = _show(axes[0, 0], power, seconds, rate, top, "mixture")
-        for panels, (who, signals) in zip(axes[1:], rows.items(), strict=True):
+        for panels, (who, signals) in zip(axes[1:], lines.items(), strict=True):
             for panel, source, signal in zip(panels, SOURCES, signals, strict=True):
                 _show(panel, spectrogram(signal, rate), seconds, rate, top, f"{source}, {who}")
         for panel in axes[0, 1:]:
@@ -253,6 +253,11 @@ def spectrograms(
         figure.supxlabel("time (s)", fontsize="medium")
         figure.supylabel("frequency (kHz)", fontsize="medium")
     return figure
+
+
+def rows(sources: np.ndarray | None, estimates: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Who made it -> (source, time), in the order of lines and players: references go first."""
+    return estimates if sources is None else {"reference": sources} | estimates
 
 
 def spectrogram(x: np.ndarray, rate: int) -> np.ndarray:

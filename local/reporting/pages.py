@@ -95,7 +95,7 @@ def write_example(
     folder: Path,
     name: str,
     mix: np.ndarray,
-    sources: np.ndarray,
+    sources: np.ndarray | None,
     estimates: dict[str, np.ndarray],
     rate: int,
 ) -> Heard:
@@ -105,14 +105,14 @@ def write_example(
         folder: of the page; the files go to ``audio/`` in it.
         name: of the example, the beginning of the files' names.
         mix: (time,).
-        sources: (source, time), the references.
+        sources: (source, time), the references; None: there are none.
         estimates: who made it (``estimate``, or a model's name) -> (source, time).
         rate: Hz.
     """
     stem = quote(name, safe="+ ")  # no name leaves the folder, and none meets another
     found = [write_audio(folder, f"{stem}.mixture", "mixture", mix, rate)]
     for k, source in enumerate(SOURCES):
-        for who, signals in ({"reference": sources} | estimates).items():
+        for who, signals in figures.rows(sources, estimates).items():
             file = f"{stem}.{source}.{quote(who, safe='+ ')}"
             found.append(write_audio(folder, file, f"{source}, {who}", signals[k], rate))
     path = folder / AUDIO / f"{stem}.png"

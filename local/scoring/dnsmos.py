@@ -12,6 +12,7 @@ whose ratings a polynomial maps to the scale of listeners; their mean.
 
 import functools
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,7 +41,7 @@ class Networks(NamedTuple):
     p808: object
 
 
-def score(samples: np.ndarray, rate: int) -> dict[str, float]:
+def score(samples: np.ndarray, rate: int, through: Callable = iter) -> dict[str, float]:
     """The ratings of a recording, by ``NAMES``.
 
     A recording of less than 9.01 s is repeated (doubled until it is long enough). Other rates than
@@ -49,6 +50,7 @@ def score(samples: np.ndarray, rate: int) -> dict[str, float]:
     Args:
         samples: (time,), from 1 on, finite; full scale is 1, and the level counts.
         rate: Hz.
+        through: windows -> the same; what shows the progress, such as a bar.
 
     Raises:
         UserError: the packages are missing.
@@ -58,11 +60,12 @@ def score(samples: np.ndarray, rate: int) -> dict[str, float]:
     networks = load()
     samples = audio.resample(np.asarray(samples, np.float32), rate, RATE)
     period = len(samples)
-    repeated = np.tile(samples, _repetitions(period))
+    repetitions = _repetitions(period)
+    repeated = np.tile(samples, repetitions) if repetitions > 1 else samples
     # where a recording is repeated, windows return
     starts = window_starts(len(repeated))
     phases, counts = np.unique([start % period for start in starts], return_counts=True)
-    ratings = [_window(networks, repeated[phase : phase + LENGTH]) for phase in phases]
+    ratings = [_window(networks, repeated[at : at + LENGTH]) for at in through(phases)]
     return dict(zip(NAMES, np.average(ratings, 0, counts).tolist(), strict=True))
 
 
@@ -70,7 +73,7 @@ def window_starts(length: int) -> list[int]:
     """Where windows start in so many samples, at least ``LENGTH``.
 
     As in Microsoft's programs, whose arithmetic makes windows one sample too short, and drops them,
-    where they start 7 to 23 s (119 to 127 s, ...) after the beginning: published numbers lack them.
+    where they start 7 to 23 s and 119 to 122 s after the beginning: published numbers lack them.
     """
     count = int(length // RATE - SECONDS) + 1
     stops = [int((second + SECONDS) * RATE) for second in range(count)]

@@ -48,6 +48,8 @@ def _size(num_samples):
 class Kept:
     """What is kept of the estimates of one model on one test set.
 
+    An example is known by its index in the manifest, or by another name that a file may have.
+
     Args:
         scores: path of scores.csv.
         model_sha256: of the model file; estimates of another one are not found.
@@ -56,7 +58,7 @@ class Kept:
     def __init__(self, scores: Path, model_sha256: str):
         self.folder = scores.parent / FOLDER / f"{model_sha256[:16]}-v{metrics.VERSION}"
 
-    def estimates(self, index: int, num_samples: int) -> np.ndarray | None:
+    def estimates(self, index: int | str, num_samples: int) -> np.ndarray | None:
         """Those of an example, (source, time) float32; None where they are missing or damaged."""
         try:
             held = np.load(self._path(index), allow_pickle=False)
@@ -66,7 +68,7 @@ class Kept:
             return None
         return held.astype(np.float32)
 
-    def keep(self, index: int, estimates: np.ndarray) -> None:
+    def keep(self, index: int | str, estimates: np.ndarray) -> None:
         """Keep those of an example, unless the disk is nearly full or cannot be written, or a
         sample is NaN or too large for 16 bits."""
         peak = np.abs(estimates).max(initial=0)
@@ -79,7 +81,7 @@ class Kept:
             with disk.replace(self._path(index)) as temporary, open(temporary, "wb") as file:
                 np.save(file, estimates.astype(np.float16))
 
-    def has(self, index: int) -> bool:
+    def has(self, index: int | str) -> bool:
         """Whether an example's estimates are kept."""
         return self._path(index).is_file()
 
@@ -94,7 +96,7 @@ class Kept:
             if path != self.folder:
                 shutil.rmtree(path, ignore_errors=True)
 
-    def _path(self, index: int) -> Path:
+    def _path(self, index: int | str) -> Path:
         return self.folder / f"{index}.npy"
 
 

@@ -215,8 +215,13 @@ def composite(reference, estimate, rate: int, mos_lqo: float | str) -> dict[str,
     return found or dict.fromkeys(names, "too short for frames of 30 ms")
 
 
-def dnsmos(estimate, rate: int) -> dict[str, float | str]:
+def dnsmos(estimate, rate: int, through=iter) -> dict[str, float | str]:
     """DNSMOS of an estimate alone, see ``local.scoring.dnsmos``.
+
+    Args:
+        estimate: (time,).
+        rate: Hz.
+        through: what shows the progress over windows, such as a bar.
 
     Raises:
         UserError: its packages are missing.
@@ -226,7 +231,7 @@ def dnsmos(estimate, rate: int) -> dict[str, float | str]:
     fault = _fault(estimate, estimate)
     if fault:
         return dict.fromkeys(networks.NAMES, fault.replace("reference", "estimate"))
-    return networks.score(estimate, rate)
+    return networks.score(estimate, rate, through)
 
 
 def _fault(reference, estimate) -> str | None:

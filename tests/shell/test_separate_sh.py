@@ -71,6 +71,16 @@ def test_what_a_recipe_needs_is_installed_first(separate, checkout):
     assert process.returncode == 7
 
 
+def test_what_scoring_needs_is_installed_first(separate, checkout):
+    process, called = separate("score", "recordings")
+    assert "separate.sh: installing what is needed for: dnsmos" in process.stderr
+    assert called[:3] == [str(checkout), "", "-m"]
+    (checkout / ".venv" / "winnow" / "extra-dnsmos").write_text(separate.bash("pins dnsmos"))
+    process, called = separate("score", "recordings")
+    assert process.stderr == ""
+    assert called[-2:] == ["score", "recordings"]
+
+
 def test_the_program_runs(checkout, tmp_path):
     """With the real interpreter, in a folder that holds another package of the same name."""
     (tmp_path / "local").mkdir()
