@@ -75,14 +75,14 @@ def find(folder: Path, test_hash: str) -> tuple[list[Scored], dict[str, str]]:
         try:
             of = Experiment(path)
             if any(place.exists() for place in (of.conf_path, of.model, path / "scores")):
-                found.append(_read(of, test_hash))
+                found.append(read(of, test_hash))
         except (UserError, OSError) as error:  # such as a folder of another user
             left_out[path.name] = refusal(error) or str(error)
     kept, unlike = _scored_alike(found)
     return kept, dict(sorted((left_out | unlike).items()))
 
 
-def _read(of: Experiment, test_hash: str) -> Scored:
+def read(of: Experiment, test_hash: str) -> Scored:
     """An experiment's scores on one test set.
 
     Raises:

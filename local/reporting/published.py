@@ -38,7 +38,8 @@ COLUMNS = (*KEY, *SCORE, *STATISTICS, *ORIGIN)
 LIST = "recipes"  # between markers in a README: the list of recipes
 SHORT = "short"  # the table of README.md
 SPEED = "speed"  # what is in recipes/speed.csv
-RESERVED = (LIST, SHORT, SPEED)
+RIVALS = "rivals"  # what is in the recipe's own rivals.csv
+RESERVED = (LIST, SHORT, SPEED, RIVALS)
 
 
 DEFAULT_TABLE = "quality"
@@ -119,7 +120,7 @@ def collect(folder: Path, table: str = DEFAULT_TABLE) -> list[dict[str, str]]:
     if not of.facts_path.is_file():
         raise UserError(f"{folder}: expected an experiment, exp/<data>/<experiment>; found no"
                         f" {of.facts_path.name} in it")  # fmt: skip
-    scores = _scores_folder(folder)
+    scores = scores_folder(folder)
     origin = _origin(of, scores)
     rows = []
     with open(scores / "by_snr.csv", newline="", encoding="utf-8") as file:
@@ -133,7 +134,7 @@ def collect(folder: Path, table: str = DEFAULT_TABLE) -> list[dict[str, str]]:
     return rows
 
 
-def _scores_folder(folder: Path) -> Path:
+def scores_folder(folder: Path) -> Path:
     """Where an experiment's scores lie: of its one test set, or else of today's test manifest."""
     found = sorted(path.parent for path in folder.glob("scores/*/by_snr.csv"))
     if not found:

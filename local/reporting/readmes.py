@@ -9,8 +9,8 @@ from pathlib import Path
 
 from local.base import config
 from local.base.errors import UserError, nearest
-from local.reporting import published, result_tables, speeds
-from local.reporting.published import LIST, RESERVED, SHORT, SPEED
+from local.reporting import published, result_tables, rivals, speeds
+from local.reporting.published import LIST, RESERVED, RIVALS, SHORT, SPEED
 
 START, END = re.compile(r"<!-- results:(\S+) -->"), "<!-- /results -->"
 NOT_RUN = "Not run yet."
@@ -66,6 +66,10 @@ def _block(name: str, path: Path, where: str, known: dict, rows: list[dict]) -> 
         return speeds.markdown(found, lambda recipe: result_tables.link(recipe, folder)) or [
             NOT_RUN
         ]
+    if name == RIVALS:
+        home = "../" if folder.name == "pretrained" else ""
+        found = rivals.read(folder / home / rivals.FILE)
+        return rivals.markdown(found, home) if len(found) else [NOT_RUN]
     if name in config.recipes():
         own = [row for row in rows if row["recipe"] == name]
         return result_tables.of_recipe(own, known, folder) if own else [NOT_RUN]
