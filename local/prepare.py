@@ -6,42 +6,46 @@ and its possible faults. ``groups.csv`` in a split's folder (folder, group) says
 not independent; otherwise each folder is a group. Without a valid split, a tenth of the groups of
 train becomes it, chosen by a hash of the group's name: folders added later move no other. So does
 the test split of a corpus that has none. ``local.corpus.layouts`` knows the corpora.
+
+With ``--voices`` and ``--noises`` instead of a tree, ``local.corpus.unmixed`` makes one: valid and
+test are mixed into ``data/<name>/triplets``, and checked like any others; train.csv lists what
+training mixes. ``--rooms`` besides lists responses in train_rooms.csv; with ``--data`` all of them
+are for train.
 """
 
-import collections
 import contextlib
 import csv
-import hashlib
-import math
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from local.base import progress
-from local.base.command_line import check_name
+from local.base.command_line import check_name, check_sources
 from local.base.disk import replace, write_yaml
 from local.base.errors import Parser, UserError, guard
 from local.base.experiment import data_dir
 from local.base.file_kind import irregular
 from local.base.names import TEXT, shown
-from local.corpus import layouts, manifest
+from local.corpus import findings, layouts, manifest, sources, splits, triplets, unmixed
 from local.corpus.layouts import Layout
 from local.corpus.manifest import ROOT_FILE, Row
-from local.corpus.sums import GOOD_DB, Fit, Look, Rejection
-from local.corpus.triplets import SPLITS
+from local.corpus.reverberation import Room
+from local.corpus.splits import SPLITS
+from local.corpus.sums import Fit, Look, Rejection
 
-VALID_SHARE = 0.1  # of the groups of train, where there is no valid split
 VALID_SEED, TEST_SEED = 0, 1
 MAX_REJECTED = 10.0  # percent of all mixtures
-SHOWN = 5  # rejections per reason in the printed summary; rejected.csv holds all
-LEVELS = 12  # so many SNRs are listed one by one
+SNRS = "-5,0,5,10,15"  # dB
+SNR = re.compile(r"[+-]?[0-9]{1,2}(\.[0-9]{1,2})?")
+HIGHEST_SNR = 40.0  # dB; beyond it the weaker source would be lost in 16 bits
 FOLDERS_PER_WORKER = 100  # starting a process takes as long as looking at some hundreds
 
 
 def main() -> None:
     """Check every folder, print the result, write the manifests."""
     parser = Parser(prog="prepare", description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="the tree")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="the tree")
     parser.add_argument("--name", help="name of the data set; default: that of the tree")
     parser.add_argument("--corpus", metavar="NAME", help="its layout; default: as it looks")
     parser.add_argument("--channel", type=int, help="of files with several, from 0")
@@ -52,30 +56,141 @@ def main() -> None:
         metavar="PERCENT",
         help="of the mixtures, that may be left out (default: %(default)g)",
     )
+    for kind in sources.KINDS:
+        parser.add_argument(f"--{kind.option}", type=Path, metavar="DIR", help=kind.meaning)
+    parser.add_argument("--snrs", metavar="LIST", help=f"dB, of valid and test (default: {SNRS})")
     args = parser.parse_args()
     if args.channel is not None and args.channel < 0:
         raise UserError(f"--channel {args.channel}: channels are counted from 0")
     if not 0 <= args.max_rejected <= 100:
         raise UserError(f"--max-rejected {args.max_rejected:g}: expected 0 to 100")
+    check_sources({name: value for name, value in vars(args).items() if value is not None})
+    if args.voices:
+        prepare_unmixed(args, data_dir(args.name))
+    elif args.data:
+        prepare_tree(args, data_dir(name_of(args.data) if args.name is None else args.name))
+    else:
+        raise UserError("expected --data DIR, or --voices DIR and --noises DIR")
+
+
+def prepare_tree(args, out: Path) -> None:
+    """The manifests of triplets or of a corpus."""
     root = args.data.resolve()
-    out = data_dir(name_of(args.data) if args.name is None else args.name)
     check_place(root, out)
     layout = layouts.find(root, args.corpus)
     check_owner(root, out, layout)
-
-    looks = look_at(root, layout, args.channel)
-    splits = {split: seen.examples for split, seen in looks.items()}
+    rooms, faults = list_rooms(args.rooms, args.channel)
+    looks = look_at(root, layout.scan, layout.look, args.channel)
+    looks["train"].rejections.extend(faults)
+    examples = {split: seen.examples for split, seen in looks.items()}
     if layout.corpus is None:
-        splits = {split: regroup(root / split, examples) for split, examples in splits.items()}
+        examples = {split: regroup(root / split, rows) for split, rows in examples.items()}
     for split, seed in (("test", TEST_SEED), ("valid", VALID_SEED)):
-        if split not in splits:
-            splits["train"], splits[split] = hold_out(splits["train"], seed)
-    rejections = [rejection for seen in looks.values() for rejection in seen.rejections]
-    print("\n".join(summary(root, layout, looks, splits, out)))
+        if split not in examples:
+            examples["train"], examples[split] = hold_out(examples["train"], seed)
+    for line in remarks(root, layout):
+        print(line)
+    finish(out, looks, examples, rooms, about(args, layout), args.max_rejected,
+           inside=layout.corpus is None)  # fmt: skip
+
+
+def list_rooms(folder: Path | None, channel: int | None) -> tuple[list[Room], list[Rejection]]:
+    """The rooms for the train split of a tree, and the faults of responses.
+
+    Raises:
+        UserError: there are none without a fault.
+    """
+    if folder is None:
+        return [], []
+    recordings, faults = unmixed.gather(unmixed.Order({"rooms": str(folder)}, channel, []))
+    if not recordings:
+        raise UserError(f"--rooms {folder}: {faults[0].file}: {faults[0].reason}; so are all")
+    whole = [r._replace(file=r.file._replace(split="train")) for r in recordings]
+    return unmixed.rooms(whole), faults
+
+
+def prepare_unmixed(args, out: Path) -> None:
+    """The triplets and manifests of voices and noises that are not mixed yet."""
+    given = {kind.option: getattr(args, kind.option) for kind in sources.KINDS}
+    folders = {name: str(folder.resolve()) for name, folder in given.items() if folder}
+    order = unmixed.Order(folders, args.channel, read_snrs(args.snrs or SNRS))
+    unmixed.check(out, order)
+    recordings, rejections = unmixed.gather(order)
+    listed = out / "rejected.csv"
+    tree, about = out / unmixed.TREE, {"root": unmixed.TREE} | order._asdict()
     try:
-        write_rejected(out / "rejected.csv", rejections)
-        check_enough(looks, splits, args.max_rejected, out)
-        write_manifests(out, splits, about(root, args.channel, layout))
+        write_rejected(listed, rejections)
+        total = len(rejections) + len(recordings)
+        findings.check_share(len(rejections), total, args.max_rejected, listed)
+        recordings = unmixed.share(recordings, order)
+        write_yaml(out / ROOT_FILE, about)  # before the triplets, which belong to this order
+        plans = unmixed.mix(tree, recordings, order)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written to ({error.strerror})") from None
+    looks = {"train": unmixed.train(recordings, rejections)}
+    looks |= look_at(tree, unmixed.scan, triplets.look, None)
+    examples = {split: regroup(tree / split, seen.examples) for split, seen in looks.items()}
+    proof = unmixed.proof(recordings, plans)
+    rooms = unmixed.rooms(recordings)
+    finish(out, looks, examples, rooms, about, args.max_rejected, inside=True)
+    print(proof)
+
+
+def read_snrs(text: str) -> list[float]:
+    """The SNRs of a list with commas between.
+
+    Raises:
+        UserError: no numbers, one twice, or one beyond ``HIGHEST_SNR``.
+    """
+    words = [word.strip() for word in text.split(",")]
+    numbers = {float(word) + 0.0: None for word in words if SNR.fullmatch(word)}  # 0.0 is also -0
+    if len(numbers) < len(words) or max(map(abs, numbers)) > HIGHEST_SNR:
+        raise UserError(
+            f"--snrs {text}: expected different numbers from -{HIGHEST_SNR:g} to {HIGHEST_SNR:g}"
+            f" with commas between, such as {SNRS}"
+        )
+    return list(numbers)
+
+
+def remarks(root: Path, layout: Layout) -> Iterable[str]:
+    """Lines on a tree: which corpus it is, what is ignored in it."""
+    if layout.corpus:
+        note = layout.corpus.note(layout.part)
+        yield f"{layout.corpus.title} ({layout.name})" + (f"; {note}" if note else "")
+        return
+    others = [name for name in list_folders(root) if name not in SPLITS]
+    if others:
+        yield f"not a split, ignored: {', '.join(map(shown, others))}"
+
+
+def finish(
+    out: Path,
+    looks: dict[str, Look],
+    examples: dict[str, list],
+    rooms: list[Room],
+    about: dict,
+    max_rejected: float,
+    inside: bool,
+) -> None:
+    """Print what was found, check that it is enough, and write the manifests.
+
+    Args:
+        out: their folder.
+        looks: of the splits that there were.
+        examples: of each split.
+        rooms: that training draws from.
+        about: what root.yml is to say.
+        max_rejected: percent.
+        inside: whether the folders that rejections name lie in their split's.
+    """
+    listed = out / "rejected.csv"
+    print("\n".join(findings.summary(looks, examples, listed, inside)))
+    if rooms:
+        print(f"rooms for training: {len(rooms)} responses")
+    try:
+        write_rejected(listed, [r for seen in looks.values() for r in seen.rejections])
+        findings.check_enough(looks, examples, max_rejected, listed)
+        write_manifests(out, examples, rooms, about)
     except OSError as error:
         raise UserError(f"{out}: cannot be written to ({error.strerror})") from None
 
@@ -132,10 +247,11 @@ def check_owner(root: Path, out: Path, layout: Layout) -> None:
         )
 
 
-def about(root: Path, channel: int | None, layout: Layout) -> dict:
-    """What root.yml says."""
+def about(args, layout: Layout) -> dict:
+    """What root.yml says of a tree."""
     corpus = {"corpus": layout.name} if layout.corpus else {}
-    return {"root": str(root), "channel": channel} | corpus
+    folders = {"folders": {"rooms": str(args.rooms.resolve())}} if args.rooms else {}
+    return {"root": str(args.data.resolve()), "channel": args.channel} | corpus | folders
 
 
 def list_folders(root: Path) -> list[str]:
@@ -151,8 +267,13 @@ def list_folders(root: Path) -> list[str]:
     return [name for name in names if not name.startswith((".", "_"))]
 
 
-def look_at(root: Path, layout: Layout, channel: int | None) -> dict[str, Look]:
+def look_at(root: Path, scan: Callable, look: Callable, channel: int | None) -> dict[str, Look]:
     """Check everything in the splits of a tree, with as many processes as are useful.
+
+    Args:
+        root: the tree.
+        scan, look: as those of ``layouts.Layout``.
+        channel: which channel of files with several.
 
     Raises:
         UserError: a folder cannot be listed.
@@ -160,19 +281,16 @@ def look_at(root: Path, layout: Layout, channel: int | None) -> dict[str, Look]:
     from joblib import Parallel, cpu_count, delayed
 
     try:
-        scanned = layout.scan(root)
+        scanned = scan(root)
     except OSError as error:
         raise UserError(f"{error.filename}: cannot be listed ({error.strerror})") from None
     looks, tasks = {}, []
     for split, (found, strays) in scanned.items():
         looks[split] = Look(len([stray for stray in strays if stray.folder]), [], strays, [])
         tasks += [(root, split, each, channel) for each in found]
-    unit = "mixtures" if layout.corpus else "folders"
     workers = max(1, min(cpu_count(), len(tasks) // FOLDERS_PER_WORKER))
-    results = Parallel(workers, return_as="generator")(
-        delayed(layout.look)(*task) for task in tasks
-    )
-    seen_in_turn = progress.bar(results, "looking", len(tasks), unit)
+    results = Parallel(workers, return_as="generator")(delayed(look)(*task) for task in tasks)
+    seen_in_turn = progress.bar(results, "looking", len(tasks), "places")
     for (_, split, *_), seen in zip(tasks, seen_in_turn, strict=True):
         mixtures, examples, rejections, unclosed = looks[split]
         examples += seen.examples
@@ -198,7 +316,7 @@ def regroup(folder: Path, examples: list[tuple[Row, Fit]]) -> list[tuple[Row, Fi
         raise UserError(f"{path}: expected a file, found {what}")
     groups = {}
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
+        with open(path, newline="", encoding="utf-8-sig", errors=TEXT["errors"]) as file:
             table = csv.DictReader(file)
             if not {"folder", "group"} <= set(table.fieldnames or ()):
                 found = ", ".join(table.fieldnames or ())
@@ -221,120 +339,13 @@ def regroup(folder: Path, examples: list[tuple[Row, Fit]]) -> list[tuple[Row, Fi
 def hold_out(examples: list[tuple[Row, Fit]], seed: int = VALID_SEED) -> tuple[list, list]:
     """Split train into train and valid (or, with another seed, test), whole groups at a time.
 
-    A group is held out if a hash of its name falls into the lowest tenth, whatever else there
-    is; at least one group is in each of the two (where there are two).
+    See ``splits.hold_out``.
     """
-    ranks = {row.group: _rank(row.group, seed) for row, _ in examples}
-    chosen = sum(rank < VALID_SHARE for rank in ranks.values())
-    chosen = min(max(chosen, 1), len(ranks) - 1)
-    held = set(sorted(ranks, key=ranks.get)[: max(chosen, 0)])
+    held = splits.hold_out({row.group for row, _ in examples}, seed)
     return (
         [example for example in examples if example[0].group not in held],
         [example for example in examples if example[0].group in held],
     )
-
-
-def _rank(group: str, seed: int) -> float:
-    """A number in [0, 1) that depends on the group's name and the seed alone."""
-    digest = hashlib.sha256(f"{seed} {group}".encode(*TEXT.values())).digest()
-    return int.from_bytes(digest[:8]) / 2**64
-
-
-def summary(
-    root: Path, layout: Layout, looks: dict[str, Look], splits: dict[str, list], out: Path
-) -> Iterable[str]:
-    """What was found, in lines: the splits, what deserves a second look, the rejections."""
-    if layout.corpus:
-        note = layout.corpus.note(layout.part)
-        yield f"{layout.corpus.title} ({layout.name})" + (f"; {note}" if note else "")
-    for split in SPLITS:
-        rows = [row for row, _ in splits[split]]
-        taken = " (groups of train)" if split not in looks else ""
-        yield f"{split + taken}: {_describe(rows)}"
-    others = [name for name in list_folders(root) if name not in SPLITS]
-    if others and layout.corpus is None:
-        yield f"not a split, ignored: {', '.join(map(shown, others))}"
-    fits = [example for split in SPLITS for example in splits[split]]
-    scaled = [fit for _, fit in fits if (fit.voice_gain, fit.noise_gain) != (1, 1)]
-    if scaled:
-        gains = [gain for fit in scaled for gain in (fit.voice_gain, fit.noise_gain)]
-        yield (
-            f"{len(scaled)} mixtures hold voice or noise at another level than the files have;"
-            f" gains found and used: {min(gains):.3g} to {max(gains):.3g}"
-        )
-    fair = [(fit.residual_db, row.mix) for row, fit in fits if fit.residual_db > GOOD_DB]
-    if fair:
-        worst, mix = max(fair)
-        yield (
-            f"warning: {len(fair)} mixtures differ from voice + noise by {GOOD_DB:g} dB or more"
-            f" (clipped?); they are used; the worst: {mix}, {worst:.1f} dB"
-        )
-    unclosed = [path for seen in looks.values() for path in seen.unclosed]
-    if unclosed:
-        yield (
-            f"{len(unclosed)} files say that they hold no samples; what is there is used;"
-            f" the first: {unclosed[0]}"
-        )
-    by_reason = collections.defaultdict(list)
-    for seen in looks.values():
-        for rejection in seen.rejections:
-            by_reason[rejection.reason].append(rejection)
-    inside = layout.corpus is None  # folders of triplets lie in their split's
-    for reason, rejections in by_reason.items():
-        yield f"rejected, {reason}: {len(rejections)}"
-        for split, folder, file, _, expected, found in rejections[:SHOWN]:
-            path = "/".join(filter(None, (inside and split, folder, file)))
-            yield f"    {path}: expected {expected}, found {found}"
-        if len(rejections) > SHOWN:
-            yield f"    and {len(rejections) - SHOWN} more, in {out / 'rejected.csv'}"
-
-
-def _describe(rows: list[Row]) -> str:
-    """A split in one line: how much, at which rates and SNRs."""
-    if not rows:
-        return "0 mixtures"
-    minutes = sum(row.num_samples / row.sample_rate for row in rows) / 60
-    rates = ", ".join(f"{rate}" for rate in sorted({row.sample_rate for row in rows}))
-    levels = collections.Counter(row.snr_db for row in rows)
-    if len(levels) <= LEVELS and all(snr == round(snr, 1) for snr in levels):
-        snrs = ", ".join(f"{snr:g} dB: {levels[snr]}" for snr in sorted(levels))
-    else:
-        snrs = f"{len(levels)} SNRs from {min(levels):.3g} to {max(levels):.3g} dB"
-    groups = len({row.group for row in rows})
-    return f"{len(rows)} mixtures in {groups} groups, {minutes:.1f} minutes at {rates} Hz ({snrs})"
-
-
-def check_enough(
-    looks: dict[str, Look], splits: dict[str, list], max_rejected: float, out: Path
-) -> None:
-    """Check that enough is left.
-
-    Raises:
-        UserError: nothing in a split, or more rejected than ``max_rejected`` percent.
-    """
-    listed = out / "rejected.csv"
-    for split, examples in splits.items():
-        mixtures = looks[split].mixtures if split in looks else 0
-        if not examples and mixtures:
-            raise UserError(f"nothing is left of {split}: see {listed}")
-        if not examples and split in looks:
-            raise UserError(
-                f"{split}/: expected folders such as 0001 with a mixture, or a corpus's mixtures,"
-                " found none"
-            )
-        if not examples:
-            raise UserError(
-                f"train/ is one group, of which no {split} split can be taken; add {split}/"
-            )
-    total = sum(seen.mixtures for seen in looks.values())
-    rejected = total - sum(map(len, splits.values()))
-    percent = 100 * rejected / total
-    if percent > max_rejected:
-        raise UserError(
-            f"{rejected} of {total} mixtures ({percent:.1f} %) rejected, more than"
-            f" {max_rejected:g} %: repair the tree (all faults: {listed}) or use the rest with"
-            f" --max-rejected {math.ceil(percent)}"
-        )
 
 
 def write_rejected(path: Path, rejections: Iterable[Rejection]) -> None:
@@ -345,13 +356,18 @@ def write_rejected(path: Path, rejections: Iterable[Rejection]) -> None:
         table.writerows(rejections)
 
 
-def write_manifests(out: Path, splits: dict[str, list], tree: dict) -> None:
+def write_manifests(out: Path, examples: dict[str, list], rooms: list[Room], about: dict) -> None:
     """The manifests and root.yml: all are written before the first takes its place."""
+    listed = manifest.rooms_of(out / "train.csv")
     with contextlib.ExitStack() as stack:
-        write_yaml(stack.enter_context(replace(out / ROOT_FILE)), tree)
-        for split, examples in splits.items():
+        write_yaml(stack.enter_context(replace(out / ROOT_FILE)), about)
+        if rooms:
+            manifest.write(stack.enter_context(replace(listed)), rooms, Room._fields)
+        for split, of_split in examples.items():
             temporary = stack.enter_context(replace(out / f"{split}.csv"))
-            manifest.write(temporary, [row for row, _ in examples])
+            manifest.write(temporary, [row for row, _ in of_split])
+    if not rooms:
+        listed.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from triplet_trees import RATE, make_folder, make_tree, snapshot, table, write
 
 from local import ROOT, prepare
 from local.base.errors import UserError
-from local.corpus import manifest
+from local.corpus import findings, manifest
 from local.corpus.manifest import Row
 from local.corpus.sums import Fit
 
@@ -284,7 +284,7 @@ def test_many_rejections_are_cut_short_on_the_terminal(tree, monkeypatch, capsys
     run(monkeypatch, "--data", tree, "--max-rejected", 100)
     printed = capsys.readouterr().out
     assert "rejected, missing file: 11\n" in printed
-    assert printed.count("voice.wav: expected") == prepare.SHOWN
+    assert printed.count("voice.wav: expected") == findings.SHOWN
     assert f"and 6 more, in {Path('data/tree/rejected.csv')}" in printed
 
 

@@ -39,7 +39,7 @@ def read(
         path: any format that libsndfile knows.
         start: first sample.
         frames: number of samples; -1, or more than there are: up to the end.
-        channel: which channel to take, counted from 0; None where the file has one.
+        channel: which channel to take of several, counted from 0; None where the file has one.
 
     Returns:
         samples: float32 (time,).
@@ -59,9 +59,9 @@ def read(
     count = samples.shape[1]
     if channel is None and count > 1:
         raise UserError(f"{path}: expected 1 channel, found {count}; choose one of them")
-    if (channel or 0) >= count:
+    if count > 1 and channel >= count:
         raise UserError(f"{path}: expected channel {channel} (from 0), found {count} channels")
-    return np.ascontiguousarray(samples[:, channel or 0]), rate
+    return np.ascontiguousarray(samples[:, channel if count > 1 else 0]), rate
 
 
 def open_sound(path: Path | str, **raw) -> soundfile.SoundFile:

@@ -38,6 +38,27 @@ def check_length(name: str, option: str) -> None:
         raise UserError(f"{option} {name[:20]}...: {problem}")
 
 
+def check_sources(given: dict) -> None:
+    """Which of the options that say what a data set is made of go together.
+
+    Args:
+        given: option, without dashes in front, -> value, for those that are given.
+
+    Raises:
+        UserError: one that is too many, or missing.
+    """
+    for name, other in (("voices", "noises"), ("noises", "voices")):
+        if name in given and other not in given:
+            raise UserError(f"--{name} needs --{other} DIR: what both hold is mixed")
+    for name in ("data", "corpus"):
+        if "voices" in given and name in given:
+            raise UserError(f"--{name} and --voices: a data set is made of one of them")
+    if "voices" in given and "name" not in given:
+        raise UserError("--voices and --noises need --name WORD: what the data set is called")
+    if "snrs" in given and "voices" not in given:
+        raise UserError("--snrs goes with --voices and --noises only")
+
+
 def split_dotted(argv: list[str]) -> tuple[list[str], dict[str, str]]:
     """Take the settings out of a stage's arguments; the last of several values counts.
 

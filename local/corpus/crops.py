@@ -9,6 +9,7 @@ import numpy as np
 
 FRAME = 0.1  # seconds; a shorter gap between words is no pause
 MARGIN_DB = 20.0  # dB below the active level; what is lower is a pause
+SPOKEN = 0.3  # of a crop; one with a smaller share of speech is not taken
 FADE = 0.01  # seconds of the crossfade where a noise is repeated
 
 

@@ -18,6 +18,7 @@ from local.corpus import (
     wham,
 )
 from local.corpus.folders import Corpus, folders, have
+from local.corpus.splits import SPLITS
 from local.corpus.sums import Look, Rejection
 
 CORPORA = {
@@ -54,7 +55,7 @@ class Layout(NamedTuple):
         """
         if self.corpus:
             return self.corpus.read(root, self.part)
-        splits = (split for split in triplets.SPLITS if split != "valid" or have(root, split))
+        splits = (split for split in SPLITS if split != "valid" or have(root, split))
         return {split: triplets.scan(root, split) for split in splits}
 
     @property

@@ -1,8 +1,8 @@
 """Manifests: which files make up the examples of a split, and at which level.
 
 ``data/<name>/`` holds ``train.csv``, ``valid.csv`` and ``test.csv`` with one ``Row`` per mixture,
-and ``root.yml``, which names the tree of the sound files. The tree may move: edit ``root`` there.
-This module alone reads manifests and applies their gains.
+and ``root.yml``, which names the tree of the sound files, and further folders of them. They may
+move: edit ``root`` or ``folders`` there. This module alone reads manifests and applies their gains.
 """
 
 import csv
@@ -20,6 +20,7 @@ from local.base import audio
 from local.base.disk import read_yaml
 from local.base.errors import UserError
 from local.base.names import TEXT
+from local.corpus.reverberation import Room
 
 ROOT_FILE = "root.yml"
 SUM = "//"  # stands between files in a cell; no path of one file holds it
@@ -28,7 +29,8 @@ SUM = "//"  # stands between files in a cell; no path of one file holds it
 class Row(NamedTuple):
     """One mixture, or in train a voice or a noise alone; the columns of a manifest.
 
-    ``mix``, ``voice`` and ``noise`` are paths relative to the root; of a source that is the sum
+    ``mix``, ``voice`` and ``noise`` are paths relative to the root, or ``voices:a/b.wav`` in the
+    folder that root.yml calls ``voices``; of a source that is the sum
     of several files, all of them (see ``cell``). The mixture is
     ``voice_gain * voice + noise_gain * noise``, its voice ``measured_snr_db`` above its noise.
     What has no file is computed when it is read: an empty ``mix`` is that sum, and an empty
@@ -84,10 +86,21 @@ class Manifest:
         rows: pandas DataFrame with the columns of ``Row``.
         root: the tree that the rows' paths are relative to.
         channel: which channel of the files is used, from 0; None where they have one.
+        folders: name -> folder, for paths that begin with the name and a colon.
+        rooms: the rooms that training may put voices into.
     """
 
-    def __init__(self, path: Path, rows, root: Path, channel: int | None = None):
+    def __init__(
+        self,
+        path: Path,
+        rows,
+        root: Path,
+        channel: int | None = None,
+        folders: dict[str, str] | None = None,
+        rooms: Iterable[Room] = (),
+    ):
         self.path, self.rows, self.root, self.channel = path, rows, root, channel
+        self.folders, self.rooms = folders or {}, list(rooms)
         self._rows = [Row(*row) for row in rows.itertuples(index=False, name=None)]
 
     def __len__(self) -> int:
@@ -123,6 +136,10 @@ class Manifest:
         """Voice and noise of example ``i`` as they are in its mixture, float32 (2, time)."""
         return np.stack([self.source(i, name, start, frames) for name in SOURCES])
 
+    def response(self, room: Room) -> np.ndarray:
+        """The response of one of ``rooms``, float32 (time,), at its own rate."""
+        return self._read(room, room.file, 0, -1)
+
     @functools.cached_property
     def hash(self) -> str:
         """12 hex digits of the rows and the sizes of their files, wherever the tree lies."""
@@ -133,19 +150,29 @@ class Manifest:
             paths = (path for cell in (row.mix, row.voice, row.noise) for path in files(cell))
             sizes = [self._size(path) for path in paths]
             digest.update(f"{tuple(row)} {sizes}\n".encode())
+        for room in self.rooms:
+            digest.update(f"{tuple(room)} {self._size(room.file)}\n".encode())
         return digest.hexdigest()[:12]
 
     def _size(self, relative: str) -> int:
+        path = self._place(relative)
         try:
-            return os.stat(os.path.join(self.root, relative)).st_size
+            return os.stat(path).st_size
         except OSError:
             raise UserError(
-                f"{self.root / relative}: not there, though {self.path} names it; where the tree"
-                f" was moved, edit root in {self.path.with_name(ROOT_FILE)}, else run stage 0 again"
+                f"{path}: not there, though {self.path} names it; where files were moved, edit"
+                f" root or folders in {self.path.with_name(ROOT_FILE)}, else run stage 0 again"
             ) from None
 
-    def _read(self, row: Row, relative: str, start: int, frames: int) -> np.ndarray:
-        path = os.path.join(self.root, relative)
+    def _place(self, relative: str) -> str:
+        """The path of a file that a row names."""
+        name, colon, rest = relative.partition(":")
+        if colon and name in self.folders:
+            return os.path.join(self.folders[name], rest)
+        return os.path.join(self.root, relative)
+
+    def _read(self, row: Row | Room, relative: str, start: int, frames: int) -> np.ndarray:
+        path = self._place(relative)
         samples, rate = audio.read(path, start, frames, self.channel)
         rest = max(row.num_samples - start, 0)
         expected = rest if frames < 0 else min(frames, rest)
@@ -183,24 +210,54 @@ def read(path: Path | str) -> Manifest:
         )
     place = path.with_name(ROOT_FILE)
     tree = read_root(place)
-    return Manifest(path, rows, Path(tree["root"]), tree.get("channel"))
+    root, folders = path.parent / tree["root"], tree.get("folders")
+    return Manifest(path, rows, root, tree.get("channel"), folders, read_rooms(path))
+
+
+def read_rooms(path: Path) -> list[Room]:
+    """The rooms of a split, which stand beside its manifest (``rooms_of``); none without that file.
+
+    Raises:
+        UserError: not a list of rooms.
+    """
+    place = rooms_of(path)
+    if not place.exists():
+        return []
+    try:
+        with open(place, newline="", **TEXT) as file:
+            header, *rows = csv.reader(file)
+        if tuple(header) != Room._fields:
+            raise ValueError(f"expected the columns {', '.join(Room._fields)}")
+        return [Room(file, int(rate), int(size), group) for file, rate, size, group in rows]
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"{place}: not a list of rooms ({error}); run stage 0 again") from None
+
+
+def rooms_of(path: Path) -> Path:
+    """Where the rooms of a manifest are listed: ``train_rooms.csv`` beside ``train.csv``."""
+    return path.with_name(f"{path.stem}_rooms.csv")
 
 
 def read_root(place: Path) -> dict:
-    """What root.yml says: ``root``, the tree's folder, ``channel``, and ``corpus`` of a layout.
+    """What root.yml says: ``root``, the tree's folder (seen from its own), ``channel``, ``corpus``
+    of a layout, and ``folders`` beside the tree.
 
     Raises:
         UserError: missing or damaged.
     """
     try:
-        return read_yaml(place, {"root": str, "channel": int | None, "corpus": str | None})
+        kinds = {"corpus": str | None, "folders": dict | None}
+        return read_yaml(place, {"root": str, "channel": int | None} | kinds)
     except UserError as error:
         raise UserError(f"{error}; delete it and run stage 0 again") from None
 
 
-def write(path: Path, rows: Iterable[Row]) -> None:
-    """Write rows as a manifest (to a temporary path: see ``local.base.disk.replace``)."""
+def write(path: Path, rows: Iterable[Row | Room], columns: Iterable[str] = Row._fields) -> None:
+    """Write rows as a manifest, or rooms as a list of them.
+
+    ``path`` is a temporary one: see ``local.base.disk.replace``.
+    """
     with open(path, "w", newline="", **TEXT) as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(Row._fields)
+        table.writerow(columns)
         table.writerows(rows)

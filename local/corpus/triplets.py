@@ -30,7 +30,6 @@ from local.corpus.manifest import Row
 from local.corpus.sums import SILENT, Fit, Look, Rejection, alike, check_snr, fit, gram, is_silent
 from local.corpus.wav import Fault, Wav
 
-SPLITS = ("train", "valid", "test")
 NUMBER = re.compile(r"[0-9]{1,32}")  # names of files on a page are made of it and of XX
 MIX = re.compile(r"mix_snr_(?=.{1,32}$)([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))")
 

@@ -1,8 +1,8 @@
-"""Wav files, checked before they are trusted.
+"""Sound files, checked before they are trusted.
 
 Without a warning, libsndfile reads the rest of a truncated file, or a FLAC named ``.wav``. ``Wav``
 first checks what the file is and compares its header with its size, and raises a ``Fault`` with
-what it expected and found.
+what it expected and found. ``Sound`` takes any format.
 """
 
 import os
@@ -24,28 +24,29 @@ class Fault(Exception):
         self.reason, self.expected, self.found = reason, expected, found
 
 
-class Wav:
-    """One channel of a wav file, opened for reading; a context manager.
+class Sound:
+    """One channel of a sound file, opened for reading; a context manager.
 
     Args:
         path: the file.
-        channel: which channel, counted from 0; None where the file must have one.
+        channel: which channel of several, counted from 0; None where the file must have one.
 
     Attributes:
         rate: Hz.
         frames: number of samples, at least 1.
-        unclosed: whether the header says that there are none.
 
     Raises:
-        Fault: no regular file, unreadable, not a wav, truncated, empty, several channels.
+        Fault: no regular file, unreadable, no sound file, empty, several channels.
     """
 
+    kind = "sound file"
+
     def __init__(self, path: Path, channel: int | None = None):
-        self.unclosed = _check_header(path)
         try:
             self._file = audio.open_sound(path)
         except UserError as error:
-            raise Fault("not a wav", "a wav that libsndfile reads", str(error)) from None
+            expected = f"a {self.kind} that libsndfile reads"
+            raise Fault(f"not a {self.kind}", expected, str(error)) from None
         self.rate, self.frames = self._file.samplerate, self._file.frames
         self._channel = channel or 0
         try:
@@ -61,6 +62,8 @@ class Wav:
         if channel is None and count > 1:
             choices = " or ".join(f"--channel {i}" for i in range(min(count, 2)))
             raise Fault("several channels", f"1 channel (or {choices})", f"{count} channels")
+        if count == 1:
+            self._channel = 0
         if self._channel >= count:
             raise Fault("several channels", f"channel {channel}, counted from 0", f"{count} in all")
 
@@ -82,11 +85,28 @@ class Wav:
         if count < len(out):
             raise Fault("truncated", f"{self.frames} samples", f"{self._file.tell()}")
 
-    def __enter__(self) -> "Wav":
+    def __enter__(self) -> "Sound":
         return self
 
     def __exit__(self, *exception) -> None:
         self._file.close()
+
+
+class Wav(Sound):
+    """A wav file whose header and size have been checked.
+
+    Attributes:
+        unclosed: whether the header says that there are no samples.
+
+    Raises:
+        Fault: not a wav, truncated; and those of ``Sound``.
+    """
+
+    kind = "wav"
+
+    def __init__(self, path: Path, channel: int | None = None):
+        self.unclosed = _check_header(path)
+        super().__init__(path, channel)
 
 
 def _check_header(path: Path) -> bool:

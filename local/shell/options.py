@@ -18,7 +18,7 @@ import sys
 from typing import NamedTuple
 
 from local import ROOT
-from local.base.command_line import TOP_LEVEL, check_name, settings_among
+from local.base.command_line import TOP_LEVEL, check_name, check_sources, settings_among
 from local.base.errors import Parser, UserError, guard
 from local.shell.known import extras, first_line, nearest, recipes, setting_names, shipped
 
@@ -42,6 +42,10 @@ OPTIONS = (
     Option("preset", "NAME", "some of its settings otherwise: tiny, small, ..."),
     Option("data", "DIR", "triplets or a corpus; default the embedded egs_data"),
     Option("name", "WORD", "name of the data set; default the last part of DIR"),
+    Option("voices", "DIR", "instead of --data, a folder per speaker", 0),
+    Option("noises", "DIR", "noises to mix the voices with", 0),
+    Option("rooms", "DIR", "impulse responses of rooms for the voices", 0),
+    Option("snrs", "LIST", "of the mixtures; default -5,0,5,10,15", 0),
     Option("tag", "WORD", "tells this experiment from others of the recipe"),
     Option("corpus", "NAME", "layout of DIR; default as it looks, e.g. wham", 0),
     Option("channel", "N", "which channel of the files, the first is 0", 0),
@@ -56,12 +60,17 @@ OPTIONS = (
     Option("num-examples", "N", "examples per SNR to listen to on the page", 3),
     Option("tune", None, "search for settings; with --help: how"),
     Option("python", "PATH", "use this interpreter, install nothing"),
-    Option("test", None, "run the tests; what follows -- goes to pytest"),
-    Option("slow", None, "with --test: the long tests too"),
-    Option("list", None, "show the recipes"),
-    Option("help", None, "show this"),
+    Option("test", None, "run the tests, with --slow all; after -- for pytest"),
+    Option("slow", None, ""),
+    Option("list", None, "show the recipes; --help shows this"),
+    Option("help", None, ""),
 )
-"""An option with a stage is handed to that stage's program."""
+"""An option with a stage is handed to that stage's program; one without a meaning of its own is
+named in that of another."""
+CHOICES = {"model", "data", "voices", "preset"}
+"""Options without any of which the weights that ship have a first look at the embedded data."""
+FOLDERS = ("voices", "noises", "rooms")
+"""Options of stage 0 whose folders are seen from where the user stands."""
 
 TUNE = (
     Option("sampler", "tpe|random|grid", "default tpe; without a range a grid"),
@@ -162,15 +171,16 @@ def tell(folder: str, words: list[str]) -> list[tuple[str, str]]:
     behind = words.index("--") if "--" in words else len(words)
     words, pytest = words[:behind], words[behind + 1 :]
     parser = build_parser(OPTIONS + TUNE, TOP)
-    words = ["--help" if word == "-h" else _spell(word) for word in words]
+    words = _attach(["--help" if word == "-h" else _spell(word) for word in words])
     own, settings = settings_among(words)
     args, unknown = parser.parse_known_args(own)
     given = {option: getattr(args, option.name.replace("-", "_")) for option in OPTIONS + TUNE}
     given = {option.name: value for option, value in given.items() if value}
     if "help" in given:
         parser = build_parser(TUNE if "tune" in given else OPTIONS, HOW if "tune" in given else TOP)
-        return [("say", parser.format_help().replace("usage: ", "", 1).rstrip()), ("end", "said")]
-    first_look = not given.keys() & {"model", "data", "preset"}
+        text = parser.format_help().replace("usage: ", "", 1).replace("\n\n", "\n", 1).rstrip()
+        return [("say", text), ("end", "said")]
+    first_look = not given.keys() & CHOICES
     model = given.get("model") or (shipped() if first_look else "convtasnet")
     check_words(unknown, model)
     if "list" in given:
@@ -219,17 +229,16 @@ def build_parser(options: tuple[Option, ...], top: str) -> argparse.ArgumentPars
         return argparse.RawTextHelpFormatter(prog, max_help_position=28, width=80)
 
     parser = _Options(add_help=False, usage=top.format(NAMES), formatter_class=formatter)
-    group = parser.add_argument_group("options")
+    group = parser.add_argument_group()
     for option in options:
         where = "" if option.stage is None else f"stage {option.stage}: "
+        meaning = (where + option.meaning).replace("%", "%%") or argparse.SUPPRESS
         kind = (
             {"action": "store_true"}
             if option.kind is None
             else {"action": _Once, "metavar": option.kind}
         )
-        group.add_argument(
-            f"--{option.name}", help=(where + option.meaning).replace("%", "%%"), **kind
-        )
+        group.add_argument(f"--{option.name}", help=meaning, **kind)
     return parser
 
 
@@ -266,8 +275,9 @@ def _stages(folder: str, given: dict, model: str, settings: list) -> list[tuple[
         if at[name] is not None and not first <= at[name] <= last:
             raise UserError(f"--{name} is for stage {at[name]} ({STAGES[at[name]]}),"
                             f" and only stages {first} to {last} run")  # fmt: skip
+    given = given | _folders(folder, given)
     data, name = _data(folder, given, first)
-    if not given.keys() & {"model", "data", "preset"}:  # a first look, at what ships
+    if not given.keys() & CHOICES:  # a first look, at what ships
         given = {"init": model} | given | {"preset": "first_look"}
     preset = given.get("preset")
     experiment = [f"--model={model}"]
@@ -295,7 +305,7 @@ def _stages(folder: str, given: dict, model: str, settings: list) -> list[tuple[
         ("first", str(first)), ("last", str(last)),
         *_each("extra", [extra for extra in wanted if extra in extras()]),
         *_each("check", check),
-        *_each("prepare", [f"--data={data}", f"--name={name}", *of_stage[0]]),
+        *_each("prepare", _prepare(data, name, of_stage[0])),
         *_each("train", [*experiment, *changes, *of_stage[1]]),
         *_each("evaluate", [*experiment, *of_stage[2]]),
         *_each("report", [*experiment, *of_stage[3]]),
@@ -317,6 +327,7 @@ def _tune(folder: str, given: dict, models: list, settings: list) -> list[tuple[
     prepares = [option.name for option in OPTIONS if option.stage == 0 and option.name in given]
     if first and prepares:
         raise UserError(f"--{prepares[0]} is for stage 0 (prepare), and --stage 1 leaves it out")
+    given = given | _folders(folder, given)
     data, name = _data(folder, given, first)
     words = [f"--model={','.join(models)}", *([f"--name={name}"] if name else [])]
     words += [f"--{key}={given[key]}" for key in ("preset", "tag") if key in given]
@@ -328,14 +339,20 @@ def _tune(folder: str, given: dict, models: list, settings: list) -> list[tuple[
         ("first", str(first)), ("last", "0"),
         *_each("extra", [extra for extra in [*models, "tune"] if extra in extras()]),
         *_each("check", check),
-        *_each("prepare", [f"--data={data}", f"--name={name}",
-                           *(f"--{key}={given[key]}" for key in prepares)]),
+        *_each("prepare", _prepare(data, name, [f"--{key}={given[key]}" for key in prepares])),
         *_each("tune", words + own),
     ]  # fmt: skip
 
 
+def _prepare(data: str, name: str, options: list[str]) -> list[str]:
+    """The words of stage 0's program."""
+    return [*([f"--data={data}"] if data else []), f"--name={name}", *options]
+
+
 def _data(folder: str, given: dict, first: int) -> tuple[str, str]:
     """The tree of triplets and the data set's name; empty: the stages find the one that fits."""
+    if "voices" in given:
+        return "", given["name"]
     data = str(ROOT / "egs_data") if first == 0 else ""
     if "data" in given:
         data = os.path.abspath(os.path.join(folder, given["data"]))
@@ -347,6 +364,17 @@ def _data(folder: str, given: dict, first: int) -> tuple[str, str]:
         return data, check_name(os.path.basename(data), "its last part")
     except UserError as error:
         raise UserError(f"--data {data}: {error}; add --name") from None
+
+
+def _folders(folder: str, given: dict) -> dict[str, str]:
+    """The folders of stage 0 that are no tree, seen from anywhere; they must go together."""
+    check_sources(given)
+    found = {name: os.path.abspath(os.path.join(folder, given[name]))
+             for name in FOLDERS if name in given}  # fmt: skip
+    for name, path in found.items():
+        if not os.path.isdir(path):
+            raise UserError(f"--{name} {given[name]}: there is no such folder")
+    return found
 
 
 def _weights(folder: str, word: str) -> str:
@@ -378,6 +406,17 @@ def _spell(word: str) -> str:
         if plain in [f"--{option.name}" for option in OPTIONS + TUNE]
         else word
     )
+
+
+def _attach(words: list[str]) -> list[str]:
+    """A list that begins with a minus, joined to its option: argparse takes it for another one."""
+    attached = []
+    for word in words:
+        if attached and attached[-1] == "--snrs" and re.match("-[0-9.]", word):
+            attached[-1] += f"={word}"
+        else:
+            attached.append(word)
+    return attached
 
 
 def _each(name: str, values: list[str]) -> list[tuple[str, str]]:

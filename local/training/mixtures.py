@@ -4,6 +4,7 @@ An item is ``(mix (time,), sources (2, time))``: float32 tensors, all of one len
 the settings, with ``mix == sources.sum(0)``. Nothing is clipped: samples are floats.
 """
 
+import collections
 import math
 from collections.abc import Callable, Iterator
 
@@ -14,7 +15,8 @@ from torch.utils.data import Dataset
 from local import SOURCES
 from local.base import audio
 from local.base.errors import UserError
-from local.corpus import crops
+from local.corpus import crops, reverberation
+from local.corpus.manifest import rooms_of
 from local.training import synthetic_noise
 from local.training.augment import Chain
 from local.training.losses import SILENCE
@@ -23,7 +25,6 @@ from local.training.ranges import pair
 REDRAWS = 5  # how often a crop that is too quiet is drawn again
 SECOND_NOISE_DB = 10.0  # dB of a second noise below the first, at most
 QUIET_DB = -30.0  # dB of a crop's level over its file's; below, it is a pause
-SPOKEN = 0.2  # of a crop of a voice alone; with less speech it is drawn again
 BLOCK = 2**20  # samples read at once where a file's level is measured
 ORDER, BATCHES = (1,), (2,)  # keep the random numbers of different uses apart
 
@@ -55,7 +56,8 @@ class Training(Dataset):
     """Random segments, remixed or (``remix: false``) from the triplets unchanged.
 
     Remixing takes a segment of the indexed voice and one of any noise, or of one made by rule
-    (``synthetic_noise``); ``second_noise`` adds another at its own level. It applies the
+    (``synthetic_noise``); ``second_noise`` adds another at its own level, and ``rooms`` puts the
+    voice into one of the manifest's rooms (``corpus.reverberation``), if it has any. It applies the
     augmentations, then sets the SNR (by the noise's level) and the level of the mixture. Otherwise
     voice and noise are from one place of one triplet, and only the augmentations are applied.
 
@@ -66,8 +68,8 @@ class Training(Dataset):
 
     Voices and noises that are not mixed yet (``manifest.alone``) are drawn alike, with what
     follows from their pauses and lengths. A crop of a voice is also drawn again where pauses leave
-    less than ``SPOKEN`` of it, and the SNR is set over the rest of it, without pauses and zeros
-    (``corpus.crops``). A noise shorter than the segment is repeated.
+    less than ``crops.SPOKEN`` of it, and the SNR is set over its speech, without pauses and zeros.
+    A noise shorter than the segment is repeated.
 
     An epoch takes the next ``examples_per_epoch`` voices of a shuffled order: all are used once
     before one is used twice. A voice alone stands in that order once for each segment that fits
@@ -85,6 +87,10 @@ class Training(Dataset):
             pair("data.snr_db", self.snr_db)
         self.gain_db = pair("data.gain_db", conf["gain_db"])
         self.second_noise, self.synthetic = conf["second_noise"], conf["synthetic_noise"]
+        self.in_rooms = conf["rooms"] if manifest.rooms else 0.0
+        self.rooms = collections.defaultdict(list)
+        for room in manifest.rooms:
+            self.rooms[room.group].append(room)
         self.rows = {source: [i for i in range(len(manifest)) if manifest.row(i).holds(source)]
                      for source in SOURCES}  # fmt: skip
         self._check_rows()
@@ -119,6 +125,11 @@ class Training(Dataset):
                     f"data.remix false takes mixtures as they are, and {path} holds voices or"
                     " noises that are not mixed; leave data.remix at true"
                 )
+        if self.in_rooms and not self.remix:
+            raise UserError(
+                f"data.remix false takes mixtures as they are, and {rooms_of(path)} lists rooms to"
+                " put voices into; set data.rooms 0"
+            )
 
     def _turns(self, i: int) -> int:
         """How often a voice is taken before all have been: a voice alone may be long."""
@@ -139,6 +150,8 @@ class Training(Dataset):
         size = self.augment.reach(self.frames)
         _, _, crop = self._draw(lambda: row, "voice", size, rng)
         voice = place(self._fit(crop, row, size), size, rng)
+        if self.in_rooms and rng.random() < self.in_rooms:
+            voice = reverberation.reverberate(voice, self._response(rng))
         noise = self._noise(size, rng)
         if self.second_noise and rng.random() < self.second_noise:
             both = np.stack([noise, self._noise(size, rng)])
@@ -158,6 +171,13 @@ class Training(Dataset):
         if not self.manifest.row(i).holds("voice"):
             crop = crops.repeat(crop, size, self.rate)
         return place(crop, size, rng)
+
+    def _response(self, rng: np.random.Generator) -> np.ndarray:
+        """The response (time,) of any room, at our rate."""
+        groups = list(self.rooms.values())
+        group = groups[rng.integers(len(groups))]
+        room = group[rng.integers(len(group))]
+        return audio.resample(self.manifest.response(room), room.sample_rate, self.rate)
 
     def _speech(self, voice: np.ndarray) -> float:
         """The active level of a voice (time,), a mean square."""
@@ -196,7 +216,7 @@ class Training(Dataset):
         about, usual = self.manifest.row(i), self._level(i, source)
         if about.holds("noise"):
             return _mean_square(crop) <= usual * 10 ** (QUIET_DB / 10)
-        return crops.active_share(crops.frame_levels(crop, about.sample_rate), usual) < SPOKEN
+        return crops.active_share(crops.frame_levels(crop, about.sample_rate), usual) < crops.SPOKEN
 
     def _fit(self, crop: np.ndarray, i: int, size: int) -> np.ndarray:
         """A crop (..., time) at our rate, at most ``size`` long."""

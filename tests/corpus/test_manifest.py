@@ -247,7 +247,9 @@ def test_a_folder_in_the_place_of_root_yml(prepared, tmp_path):
 
 def test_the_tree_is_gone(prepared, tree):
     shutil.rmtree(tree)
-    with pytest.raises(UserError, match=r"edit root in .*root.yml, else run stage 0 again"):
+    with pytest.raises(
+        UserError, match=r"edit root or folders in .*root.yml, else run stage 0 again"
+    ):
         _ = prepared.hash
     with pytest.raises(UserError, match=r"voice.wav: not there"):
         prepared.sources(0)

@@ -9,7 +9,8 @@ import pytest
 import soundfile
 
 from local import ROOT
-from local.corpus.triplets import SPLITS, look, scan
+from local.corpus.splits import SPLITS
+from local.corpus.triplets import look, scan
 
 HERE = ROOT / "egs_data"
 SNRS = [-5, 0, 5, 10, 15]

@@ -125,6 +125,26 @@ def test_data_are_named_by_their_folder_from_any_directory(run, tmp_path):
     assert result.calls[-1] == ["local.prepare", f"--data={tmp_path}/my data", "--name=mine"]
 
 
+def test_voices_and_noises_reach_stage_0_from_any_directory(run, tmp_path):
+    for name in ("voices", "my noises", "rooms"):
+        (tmp_path / name).mkdir()
+    words = ("--voices", "voices", "--noises=my noises", "--rooms", "./rooms", "--name=mine")
+    result = run(*words, "--snrs", "-5,0", "--stop-stage=1", cwd=tmp_path)
+    assert result.code == 0, result.err
+    assert result.calls == [
+        ["local.prepare", "--name=mine", f"--voices={tmp_path}/voices",
+         f"--noises={tmp_path}/my noises", f"--rooms={tmp_path}/rooms", "--snrs=-5,0"],
+        ["local.train", "--model=convtasnet", "--name=mine"],
+    ]  # fmt: skip
+
+
+def test_rooms_reach_stage_0_of_a_tree(run, tmp_path):
+    result = run("--rooms", str(tmp_path), "--stop-stage=0")
+    assert result.calls == [
+        ["local.prepare", f"--data={ROOT}/egs_data", "--name=egs_data", f"--rooms={tmp_path}"]
+    ]
+
+
 def test_weights_to_start_from_are_named_from_any_directory(run, tmp_path):
     (tmp_path / "exp").mkdir()
     (tmp_path / "blstm").mkdir()  # a recipe goes before a folder of its name
@@ -206,6 +226,15 @@ def test_comparison_is_on_the_data_of_the_experiment_before_it(checkout, stub):
         (["--restart=no"], ["--restart takes no value"]),
         (["--data", "no/such"], ["--data no/such", "no such folder"]),
         (["--data", "/"], ["--name"]),
+        (["--voices", "/"], ["--voices needs --noises DIR"]),
+        (["--noises", "/", "--name=x"], ["--noises needs --voices DIR"]),
+        (["--voices=/", "--noises=/"], ["--voices and --noises need --name"]),
+        (["--voices=/", "--noises=/", "--name=x", "--data=/"], ["--data and --voices"]),
+        (["--voices=/", "--noises=/", "--name=x", "--corpus=wham"], ["--corpus and --voices"]),
+        (["--voices=/", "--noises=no/such", "--name=x"], ["--noises no/such: there is no such"]),
+        (["--voices=/", "--noises=/", "--name=x", "--stage=1"], ["--voices is for stage 0"]),
+        (["--rooms=no/such"], ["--rooms no/such: there is no such folder"]),
+        (["--snrs", "5"], ["--snrs goes with --voices"]),
         (["--tag", "a/b"], ["--tag", "'a/b'"]),
         (["--tag", ".hidden"], ["--tag", "'.hidden'"]),
         (["--name", "two words"], ["--name", "'two words'"]),
