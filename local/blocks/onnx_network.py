@@ -93,5 +93,9 @@ class Network:
         Returns:
             its first output; what it remembers.
         """
-        out, *memory = self._session.run(None, dict(zip(self._names, (x, *memory), strict=True)))
+        out, *memory = self.run(x, *memory)
         return out, memory
+
+    def run(self, *inputs: np.ndarray) -> list[np.ndarray]:
+        """All its outputs, of all its inputs, both in order."""
+        return self._session.run(None, dict(zip(self._names, inputs, strict=True)))

@@ -12,7 +12,7 @@ from local.base.errors import UserError
 from local.model import separators
 from local.separation.live import Live
 
-NAMES = ("deepfilternet", "dtln", "gtcrn", "nsnet2")
+NAMES = ("deepfilternet", "dtln", "gtcrn", "hush", "nsnet2")
 TOOLS = [marked(name) for name in NAMES]
 LIVE = [marked(name) for name in NAMES if name != "nsnet2"]
 
@@ -74,7 +74,7 @@ def test_such_a_network_runs_live(stand_in, name):
     torch.testing.assert_close(found[:, 0], mix, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["gtcrn", "dtln", "nsnet2"])
+@pytest.mark.parametrize("name", ["gtcrn", "dtln", "hush", "nsnet2"])
 def test_a_file_that_is_not_there_is_one_line(name):
     pytest.importorskip("onnxruntime")
     with pytest.raises(UserError, match=r"no/such/place.*: expected an ONNX file, found nothing"):
