@@ -66,7 +66,8 @@ def main() -> None:
         raise UserError(f"--max-rejected {args.max_rejected:g}: expected 0 to 100")
     check_sources({name: value for name, value in vars(args).items() if value is not None})
     if args.voices:
-        prepare_unmixed(args, data_dir(args.name))
+        folders = {kind.option: getattr(args, kind.option) for kind in sources.KINDS}
+        prepare_unmixed(args, data_dir(args.name), folders)
     elif args.data:
         prepare_tree(args, data_dir(name_of(args.data) if args.name is None else args.name))
     else:
@@ -78,6 +79,12 @@ def prepare_tree(args, out: Path) -> None:
     root = args.data.resolve()
     check_place(root, out)
     layout = layouts.find(root, args.corpus)
+    alone = layout.alone(root)
+    if alone:
+        print(*remarks(root, layout), sep="\n")
+        folders = {"rooms": args.rooms} | {kind.option: root for kind in alone}
+        prepare_unmixed(args, out, folders, alone)
+        return
     check_owner(root, out, layout)
     rooms, faults = list_rooms(args.rooms, args.channel)
     looks = look_at(root, layout.scan, layout.look, args.channel)
@@ -109,13 +116,22 @@ def list_rooms(folder: Path | None, channel: int | None) -> tuple[list[Room], li
     return unmixed.rooms(whole), faults
 
 
-def prepare_unmixed(args, out: Path) -> None:
-    """The triplets and manifests of voices and noises that are not mixed yet."""
-    given = {kind.option: getattr(args, kind.option) for kind in sources.KINDS}
+def prepare_unmixed(
+    args,
+    out: Path,
+    given: dict[str, Path | None],
+    known: unmixed.Known | None = None,
+) -> None:
+    """The triplets and manifests of voices and noises that are not mixed yet.
+
+    Args:
+        given: option -> folder.
+        known: what a corpus says of its files.
+    """
     folders = {name: str(folder.resolve()) for name, folder in given.items() if folder}
     order = unmixed.Order(folders, args.channel, read_snrs(args.snrs or SNRS))
-    unmixed.check(out, order)
-    recordings, rejections = unmixed.gather(order)
+    unmixed.check(out, order, known)
+    recordings, rejections = unmixed.gather(order, known)
     listed = out / "rejected.csv"
     tree, about = out / unmixed.TREE, {"root": unmixed.TREE} | order._asdict()
     try:

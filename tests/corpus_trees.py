@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from sound_folders import noise, put, voice
 from triplet_trees import level, scale, signals
 
 LENGTH = 1600
@@ -77,6 +78,17 @@ def ms_snsd(root: Path, count=12, test=True) -> Truth:
         made["test", id] = truth(voice, noise)
     write(root / "clean_test" / "clnsp900.wav", pair(900)[0])  # a clean file that is in no mixture
     return made
+
+
+def ms_snsd_sources(root: Path) -> None:
+    """Six speakers and six noises to train on; voices without a speaker and noises to test on."""
+    for i in range(6):
+        for k in range(2):
+            put(root / "clean_train" / f"p{226 + i}_{k + 1:03d}.wav", voice(10 * i + k))
+        put(root / "noise_train" / f"Babble_{i + 1}.wav", noise(100 + i))
+    for i in range(3):
+        put(root / "clean_test" / f"clnsp{i}.wav", voice(200 + i))
+        put(root / "noise_test" / f"Babble_{i + 1}.wav", noise(300 + i))
 
 
 def speakers_and_noise(

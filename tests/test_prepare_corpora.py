@@ -25,8 +25,10 @@ LAYOUTS = {
         partial(corpus_trees.voicebank_demand, speakers="56spk", rate=16000, end="_16k", log=False),
         "voicebank_demand:56spk_16k", 16000, (),
     ),
-    "ms_snsd": (corpus_trees.ms_snsd, "ms_snsd", 16000, ()),
-    "ms_snsd without test": (partial(corpus_trees.ms_snsd, test=False), "ms_snsd", 16000, ()),
+    "ms_snsd": (corpus_trees.ms_snsd, "ms_snsd:mixtures", 16000, ()),
+    "ms_snsd without test": (
+        partial(corpus_trees.ms_snsd, test=False), "ms_snsd:mixtures", 16000, (),
+    ),
     "librimix": (
         corpus_trees.librimix, "librimix:wav16k/min/single", 16000,
         ("--corpus", "librimix:wav16k/min/single"),
@@ -140,6 +142,45 @@ def test_ms_snsd_finds_the_level_of_the_clean_file(monkeypatch, capsys):
     assert (quiet.snr_db, loud.snr_db) == (0, 13.3)
     assert quiet.group == loud.group == "clnsp1"
     assert "12 mixtures hold voice or noise at another level" in capsys.readouterr().out
+
+
+def test_ms_snsd_sources_are_mixed_in_training_and_once_for_the_rest(monkeypatch, capsys):
+    corpus_trees.ms_snsd_sources(Path("corpus"))
+    before = snapshot(Path("corpus"))
+    run(monkeypatch)
+    assert snapshot(Path("corpus")) == before
+    printed = capsys.readouterr().out
+    assert (
+        "MS-SNSD (ms_snsd:sources); training mixes them; valid and test are mixed once" in printed
+    )
+    assert "nothing of valid" in printed
+    train = list(rows("train").values())
+    assert {row.group for row in train if row.voice} < {f"p{226 + i}" for i in range(6)}
+    noises = {row.noise for row in train if row.noise}
+    assert noises < {f"noises:noise_train/Babble_{i + 1}.wav" for i in range(6)}
+    first = read("train").source(0, "voice")
+    np.testing.assert_array_equal(
+        first, soundfile.read("corpus/clean_train/p226_001.wav", dtype="float32")[0]
+    )
+    plans = {
+        split: table(f"data/corpus/triplets/{split}/groups.csv") for split in ("valid", "test")
+    }
+    assert {line["voice"] for line in plans["test"]} == {
+        f"clean_test/clnsp{i}.wav" for i in range(3)
+    }
+    assert all(line["noise"].startswith("noise_test/") for line in plans["test"])
+    assert all(line["noise"].startswith("noise_train/") for line in plans["valid"])
+    assert not {line["speaker"] for line in plans["valid"]} & {row.group for row in train}
+    assert not {f"noises:{line['noise']}" for line in plans["valid"]} & noises
+    for split, plan in plans.items():
+        assert len(read(split)) == len(plan)
+
+
+def test_sources_and_mixtures_in_one_folder_ask_which(monkeypatch):
+    corpus_trees.ms_snsd_sources(Path("corpus"))
+    corpus_trees.ms_snsd(Path("corpus"))
+    with pytest.raises(UserError, match="ms_snsd:mixtures, ms_snsd:sources; say which"):
+        run(monkeypatch)
 
 
 def test_an_snr_that_is_not_that_of_the_name_is_rejected_where_it_is_of_the_file(monkeypatch):

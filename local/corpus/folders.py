@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from local.base.names import shown
+from local.corpus.sources import File, Kind
 from local.corpus.sums import Mixture, Rejection
 
 NUMBER = r"-?[0-9]{1,4}(?:\.[0-9]*)?"
@@ -38,6 +39,8 @@ class Corpus(NamedTuple):
             where there is but one. Empty: the folder does not hold this corpus.
         read: folder and part -> the listing of each split; without test, it is held out of train.
         note: part -> a line that stage 0 prints, or nothing.
+        alone: folder and part -> the voices and noises of a part that are not mixed yet, with
+            their splits, instead of ``read``; nothing of other parts.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Corpus(NamedTuple):
     parts: Callable[[Path], list[str]]
     read: Callable[[Path, str], dict[str, Listing]]
     note: Callable[[str], str] = lambda part: ""
+    alone: Callable[[Path, str], dict[Kind, list[File]]] = lambda root, part: {}
 
 
 class Together(NamedTuple):

@@ -18,6 +18,7 @@ from local.corpus import (
     wham,
 )
 from local.corpus.folders import Corpus, folders, have
+from local.corpus.sources import File, Kind
 from local.corpus.splits import SPLITS
 from local.corpus.sums import Look, Rejection
 
@@ -57,6 +58,14 @@ class Layout(NamedTuple):
             return self.corpus.read(root, self.part)
         splits = (split for split in SPLITS if split != "valid" or have(root, split))
         return {split: triplets.scan(root, split) for split in splits}
+
+    def alone(self, root: Path) -> dict[Kind, list[File]]:
+        """The voices and noises of a corpus that are not mixed yet, with their splits; or nothing.
+
+        Raises:
+            OSError: a folder cannot be listed.
+        """
+        return self.corpus.alone(root, self.part) if self.corpus else {}
 
     @property
     def look(self) -> Callable[..., Look]:

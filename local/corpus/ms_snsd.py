@@ -1,7 +1,18 @@
-"""MS-SNSD: mixtures of its synthesizer, and its test set.
+"""MS-SNSD: its voices and noises as they are, or the mixtures of its synthesizer.
 
-Reddy et al., "A scalable noisy speech dataset and online subjective test framework", 2019; names as
-``noisyspeech_synthesizer.py`` of github.com/microsoft/MS-SNSD writes them::
+Reddy et al., "A scalable noisy speech dataset and online subjective test framework", 2019; folders
+as in github.com/microsoft/MS-SNSD, and names as ``noisyspeech_synthesizer.py`` there writes them.
+
+The part ``sources`` are voices and noises, which are not mixed yet. Training mixes those of train,
+of which a tenth of the speakers and recordings is valid; valid and test are mixed once, as those
+of ``--voices`` and ``--noises`` (``corpus.unmixed``)::
+
+    clean_train/p234_001.wav  noise_train/AirConditioner_1.wav
+    clean_test/clnsp0.wav     noise_test/AirConditioner_1.wav
+
+A name such as p234_001 says who speaks; any other voice, and each noise, counts as one of its own.
+
+The part ``mixtures``::
 
     NoisySpeech_training/noisy1_SNRdb_10.0_clnsp1.wav
     CleanSpeech_training/clnsp1.wav
@@ -18,7 +29,19 @@ at the level of the last one: stage 0 finds the gains. Groups are the clean file
 import re
 from pathlib import Path
 
-from local.corpus.folders import NUMBER, Corpus, Listing, Named, Together, have, match, plain, stem
+from local.corpus.folders import (
+    NUMBER,
+    Corpus,
+    Listing,
+    Named,
+    Together,
+    have,
+    match,
+    plain,
+    stem,
+    wavs,
+)
+from local.corpus.sources import NOISES, VOICES, File, Kind
 
 NAME = re.compile(
     rf"(?P<noise>.+?_SNRdb_?(?P<snr>{NUMBER}))_(?P<voice>clnsp[0-9]+)\.wav", re.IGNORECASE
@@ -27,13 +50,43 @@ TRAIN = Together("NoisySpeech_training", ("CleanSpeech_training",), ("Noise_trai
 TEST = Together("noisy_test", ("clean_test",))
 
 
+SOURCES = {VOICES: ("clean_train", "clean_test"), NOISES: ("noise_train", "noise_test")}
+SPEAKER = re.compile(r"(p[0-9]+)_[0-9]+\.wav", re.IGNORECASE)
+
+
 def parts(root: Path) -> list[str]:
-    """One, where the synthesizer has been."""
-    return [""] if have(root, TRAIN.mix, *TRAIN.voice, *TRAIN.noise) else []
+    """``mixtures``, where the synthesizer has been, and ``sources``."""
+    mixtures = have(root, TRAIN.mix, *TRAIN.voice, *TRAIN.noise)
+    sources = have(root, *(folder for pair in SOURCES.values() for folder in pair))
+    return ["mixtures"] * mixtures + ["sources"] * sources
+
+
+def alone(root: Path, part: str) -> dict[Kind, list[File]]:
+    """The voices and noises of the part ``sources``.
+
+    Raises:
+        OSError: a folder cannot be listed.
+    """
+    if part != "sources":
+        return {}
+    found = {}
+    for kind, pair in SOURCES.items():
+        files = [(folder, name) for folder in pair for name in wavs(root / folder)]
+        found[kind] = [
+            File(f"{folder}/{name}", owner(folder, name), folder.partition("_")[2])
+            for folder, name in files
+        ]
+    return found
+
+
+def owner(folder: str, name: str) -> str:
+    """Whose voice or which recording a file is."""
+    speaker = SPEAKER.fullmatch(name)
+    return speaker[1] if speaker else f"{folder}/{name}"
 
 
 def read(root: Path, part: str) -> dict[str, Listing]:
-    """Train and, where it is there, test."""
+    """Train and, where it is there, test, of the part ``mixtures``."""
     splits = {"train": TRAIN} | ({"test": TEST} if have(root, TEST.mix, *TEST.voice) else {})
     return {split: match(root, split, together, said) for split, together in splits.items()}
 
@@ -51,8 +104,11 @@ def said(file: str) -> Named | None:
 CORPUS = Corpus(
     "ms_snsd",
     "MS-SNSD",
-    "NoisySpeech_training, CleanSpeech_training, Noise_training, as its synthesizer writes them",
-    (TRAIN.mix, *TRAIN.voice, *TRAIN.noise, TEST.mix, *TEST.voice),
+    "clean_train, noise_train, clean_test, noise_test; or NoisySpeech_training,"
+    " CleanSpeech_training, Noise_training, as its synthesizer writes them",
+    (*(f for pair in SOURCES.values() for f in pair), TRAIN.mix, *TRAIN.voice, *TRAIN.noise),
     parts,
     read,
+    lambda part: "training mixes them; valid and test are mixed once" * (part == "sources"),
+    alone,
 )

@@ -13,7 +13,7 @@ from local.corpus import contents, manifest, mixing, sources, triplets
 from local.corpus.contents import Recording
 from local.corpus.mixing import Planned
 from local.corpus.reverberation import Room
-from local.corpus.sources import KINDS, NOISES, ROOMS, VOICES
+from local.corpus.sources import KINDS, NOISES, ROOMS, VOICES, File, Kind
 from local.corpus.sums import Fit, Look, Rejection
 
 TREE = "triplets"  # the folder of the mixtures, in that of the manifests
@@ -22,6 +22,8 @@ AS_IT_IS = Fit(1.0, 1.0, 0.0, -200.0)  # of a voice or a noise alone
 NOUNS = {VOICES: ("speaker", "speakers"), NOISES: ("recording of noise", "recordings of noise"),
          ROOMS: ("room", "rooms")}  # fmt: skip
 SOURCE = {VOICES: "voice", NOISES: "noise"}
+Known = dict[Kind, list[File]]
+"""The files of a corpus that says what they are, and their splits."""
 
 
 class Order(NamedTuple):
@@ -38,18 +40,19 @@ class Order(NamedTuple):
     snrs: list[float]
 
 
-def check(out: Path, order: Order) -> None:
-    """Whether a data set may be made in the folder ``out``.
+def check(out: Path, order: Order, known: Known | None = None) -> None:
+    """Whether a data set may be made in the folder ``out``; ``known`` as of ``gather``.
 
     Raises:
         UserError: its folders lie in one another, or ``out`` holds a data set of another order.
     """
     roots = {name: Path(folder).resolve() for name, folder in order.folders.items()}
+    listed = {kind.option for kind in known or {}}  # of which file by file is known what it is
     for name, root in roots.items():
         if out.resolve().is_relative_to(root):
             raise UserError(f"{out}: lies inside --{name} {root}, which is never written to")
         for other, folder in roots.items():
-            if name != other and folder.is_relative_to(root):
+            if name != other and not {name, other} <= listed and folder.is_relative_to(root):
                 raise UserError(
                     f"--{other} {folder} lies in --{name} {root}: a recording is one of them"
                 )
@@ -65,22 +68,25 @@ def check(out: Path, order: Order) -> None:
             )
 
 
-def gather(order: Order) -> tuple[list[Recording], list[Rejection]]:
-    """Listen to everything in the folders, and decide who is in which split.
+def gather(order: Order, known: Known | None = None) -> tuple[list[Recording], list[Rejection]]:
+    """Listen to everything in the folders.
+
+    Args:
+        known: the files of kinds that a corpus lists; those of others are sought.
 
     Returns:
-        the recordings that can be used, with their splits, and the faults of the others.
+        the recordings that can be used, and the faults of the others.
 
     Raises:
         UserError: see ``sources.find``.
     """
+    known = known or {}
+    roots = {
+        kind: Path(order.folders[kind.option]) for kind in KINDS if kind.option in order.folders
+    }
     found = {
-        kind: (
-            Path(order.folders[kind.option]),
-            sources.find(Path(order.folders[kind.option]), kind),
-        )
-        for kind in KINDS
-        if kind.option in order.folders
+        kind: (root, known[kind] if kind in known else sources.find(root, kind))
+        for kind, root in roots.items()
     }
     return contents.gather(found, order.channel)
 
