@@ -22,8 +22,6 @@ from local.corpus import manifest
 from local.scoring import example, kept, metrics, score_table
 from local.scoring.journal import FAILED, Journal
 
-KEYS = ["id", "source"]
-MIXTURE, IMPROVEMENT = score_table.MIXTURE, score_table.IMPROVEMENT
 REAL_TIME = (
     "wall seconds of separation per second of audio, median over files, one thread per worker;"
     " resampling included, reading and scoring not"
@@ -91,10 +89,12 @@ def evaluate(
     model, place = of.model, of.scores(test.hash)
     mixtures = example.Job(str(test.path.resolve()), test.hash, chosen)
     estimates = mixtures._replace(model=str(model.resolve()), model_sha256=_sha256(model))
+    plain = score_table.mixtures_of(place, chosen.engine)
     held = kept.Kept(place, estimates.model_sha256)
     known = _known(place, estimates)
     if known is not None and set(chosen.names) <= set(known):
         print(f"{place}: scored before, by this model in these metrics")
+        score_mixtures(plain, test, mixtures, _metrics_of(known), run)
         return place
     about = _about(model)  # what is no model ends here, before any work
     held.drop_others()
@@ -102,14 +102,14 @@ def evaluate(
     table = _scored(place, test, estimates, run, folder.name)
     seconds = table.pop(example.SECONDS).xs(SOURCES[0], level="source").to_numpy()
     ratios = seconds * test.rows["sample_rate"] / test.rows["num_samples"]
-    mixtures = mixtures._replace(chosen=chosen._replace(names=_metrics_of(table)))
-    mixture = mixture_scores(folder.parent, test, mixtures, run)
+    score_mixtures(plain, test, mixtures, _metrics_of(table), run)
     about |= {
         "data": folder.parent.name,
         "real_time_factor": float(ratios.median()),
         "real_time_factor_is": REAL_TIME,
     }
-    _write(place, test, _with_improvement(table, mixture), estimates.identity | about)
+    table["swapped"] = table["swapped"].astype("Int64")
+    _write(place, test, table, estimates.identity | about)
     wanted = kept.choose(test.rows["num_samples"])
     if lost := sum(not held.has(i) for i in wanted):
         print(f"{held.folder}: no estimates kept of {lost} of {len(wanted)} examples (no room on"
@@ -118,29 +118,23 @@ def evaluate(
     return place
 
 
-def mixture_scores(
-    folder: Path, test: manifest.Manifest, job: example.Job, run: Callable
-) -> pandas.DataFrame:
-    """Scores of the unprocessed mixture as the estimate of each source.
+def score_mixtures(
+    place: Path, test: manifest.Manifest, job: example.Job, names: tuple[str, ...], run: Callable
+) -> None:
+    """Score the unprocessed mixture as the estimate of each source.
 
-    ``.mixture/<test hash>.csv`` in ``folder``, that of the data set's experiments, keeps them for
-    all models that are scored on this manifest; what is not there yet is computed and added.
+    ``place`` keeps the scores for all models that are scored on this manifest; what is not there
+    yet is computed and added.
 
     Args:
         job: without a model.
+        names: of metrics.
         test, run: see ``evaluate``.
-
-    Returns:
-        indexed by id and source: a column per metric, and ``failed``, {metric: reason}.
     """
-    engine = "" if job.chosen.engine == metrics.ENGINES[0] else f".{job.chosen.engine}"
-    place = folder / ".mixture" / f"{test.hash}{engine}.csv"
+    job = job._replace(chosen=job.chosen._replace(names=names))
     known = _known(place, job)
-    if known is not None and set(job.chosen.names) <= set(known):
-        return known
-    table = _scored(place, test, job, run, "mixture")
-    _write(place, test, table, job.identity)
-    return table
+    if known is None or not set(names) <= set(known):
+        _write(place, test, _scored(place, test, job, run, "mixture"), job.identity)
 
 
 def _scored(place, test, job, run, label) -> pandas.DataFrame:
@@ -159,7 +153,9 @@ def _scored(place, test, job, run, label) -> pandas.DataFrame:
         done = len(ids) - len(rest)
         for rows in progress.bar(arriving, label, len(ids), "files", initial=done):
             journal.append(rows)
-    fresh = pandas.DataFrame([row for name in ids for row in journal.rows[name]]).set_index(KEYS)
+    fresh = pandas.DataFrame([row for name in ids for row in journal.rows[name]]).set_index(
+        score_table.ROW
+    )
     if known is None:
         return fresh
     known = known.reindex(fresh.index)
@@ -169,12 +165,12 @@ def _scored(place, test, job, run, label) -> pandas.DataFrame:
 
 
 def _known(place: Path, job: example.Job) -> pandas.DataFrame | None:
-    """The scores at ``place``, without what ``_with_improvement`` and ``_write`` add; None where
-    there are none, or of another model, manifest or engine."""
+    """The scores at ``place``, without what ``_write`` adds; None where there are none, or of
+    another model, manifest or engine."""
     about = place.with_suffix(".yml")
     try:
         held = disk.read_yaml(about)
-        table = score_table.read_scores(place).set_index(KEYS)
+        table = score_table.read_file(place).set_index(score_table.ROW)
     except UserError:  # missing or damaged: this stage makes it
         return None
     if not isinstance(held, dict) or not job.identity.items() <= held.items():
@@ -185,22 +181,6 @@ def _known(place: Path, job: example.Job) -> pandas.DataFrame | None:
         for text in table[FAILED]
     ]
     return table[[*columns, FAILED]]
-
-
-def _with_improvement(table: pandas.DataFrame, mixture: pandas.DataFrame) -> pandas.DataFrame:
-    """Behind each metric, that of the mixture and the improvement over it."""
-    mixture, columns = mixture.reindex(table.index), {}
-    for name in _metrics_of(table):
-        columns[name] = table[name]
-        columns[f"{name}{MIXTURE}"] = mixture[name]
-        columns[f"{name}{IMPROVEMENT}"] = table[name] - mixture[name]
-    columns |= {name: table[name] for name in metrics.EXTRAS}
-    columns["swapped"] = columns["swapped"].astype("Int64")
-    columns[FAILED] = [
-        of | {f"{name}{MIXTURE}": why for name, why in of_mixture.items() if name in columns}
-        for of, of_mixture in zip(table[FAILED], mixture[FAILED], strict=True)
-    ]
-    return pandas.DataFrame(columns)
 
 
 def _write(place: Path, test: manifest.Manifest, table: pandas.DataFrame, about: dict) -> None:

@@ -5,10 +5,13 @@ The current directory is where ``data/`` and ``exp/`` are made, as for the stage
 
 from pathlib import Path
 
+import pandas
 import triplet_trees
 
 from local.base import disk, experiment
 from local.corpus import manifest
+from local.scoring import score_table
+from local.scoring.score_table import IMPROVEMENT, MIXTURE, ROW
 
 
 def make_manifest(name: str, rows: int, length: int, rate: int = triplet_trees.RATE) -> Path:
@@ -44,3 +47,29 @@ def make_experiment(name: str, recipe: str = "convtasnet", tag: str | None = Non
              "audio_seconds_seen": 0.0, "seed": 0, "provenance": {}}  # fmt: skip
     checkpoint.save(folder / "best_model.pth", separator, infos)
     return folder
+
+
+def write_scores(path: Path, scores: pandas.DataFrame, about: dict) -> None:
+    """What stage 2 leaves for ``score_table.read_scores`` to find these scores: scores.csv,
+    scores.yml, and of the mixtures what is not there yet.
+
+    Args:
+        path: of scores.csv.
+        about: what scores.yml holds.
+    """
+    own = [name for name in scores if not name.endswith((MIXTURE, IMPROVEMENT))]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scores[own].to_csv(path, index=False)
+    disk.write_yaml(path.with_suffix(".yml"), about)
+    plain = score_table.mixtures_of(path, about["engine"])
+    of = {f"{name}{MIXTURE}": name for name in own if f"{name}{MIXTURE}" in scores}
+    mixtures = scores[[*score_table.KEYS, *of]].rename(columns=of).assign(failed="")
+    if plain.is_file():
+        before = score_table.read_file(plain).set_index(ROW)
+        more = [name for name in before if name not in mixtures]
+        mixtures = mixtures.join(before[more], on=ROW)
+    plain.parent.mkdir(parents=True, exist_ok=True)
+    mixtures.to_csv(plain, index=False)
+    if not plain.with_suffix(".yml").is_file():
+        alike = {key: about.get(key) for key in score_table.ALIKE}
+        disk.write_yaml(plain.with_suffix(".yml"), alike)

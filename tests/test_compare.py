@@ -105,9 +105,7 @@ def make_scored(name, gain=5.0, seed=0, noise=0.3, model="0.5", where="garden", 
         "real_time_factor": 0.05, "audio_seconds_seen": 7200.0, "seed": seed,
         "provenance": {"commit": "def"},
     } | changes  # fmt: skip
-    place.mkdir(parents=True)
-    table.to_csv(place / "scores.csv", index=False)
-    disk.write_yaml(place / "scores.yml", about)
+    scored_experiments.write_scores(place / "scores.csv", table, about)
     return place
 
 

@@ -88,7 +88,7 @@ def scored(folder, test, names, engine="fast", run=None):
 
 
 def read(place) -> pandas.DataFrame:
-    return score_table.read_scores(place).set_index(["id", "source"])
+    return score_table.read_scores(place).set_index(score_table.ROW)
 
 
 def same(one: pandas.DataFrame, other: pandas.DataFrame) -> None:
@@ -210,12 +210,24 @@ def test_mixtures_are_scored_once_for_all_models(trained):
     plain = experiment.EXPERIMENTS / "set" / ".mixture" / f"{test.hash}.csv"
     with pytest.raises(UserError):
         experiment.experiment_name(plain.parent.name)  # no experiment's folder, which may go
-    kept = read(plain)
+    kept = score_table.read_file(plain)
     np.testing.assert_array_equal(read(place)["snr_mix"], kept["snr"])
     scored(other, test, ["si_sir", *CHOSEN[:2]], run=third)  # more is added
     assert third == [(kind, ["si_sir"], [0, 1, 2, 3, 4]) for kind in ("model", "mixture")]
-    same(read(plain)[kept.columns], kept)
-    assert list(read(plain))[2:-1] == ["si_sdr", "si_sir", *CHOSEN[1:]]
+    more = score_table.read_file(plain)
+    same(more[kept.columns], kept)
+    assert list(more)[4:-1] == ["si_sdr", "si_sir", *CHOSEN[1:]]
+
+
+def test_mixtures_that_are_lost_are_scored_again_alone(trained, capsys):
+    folder, test = trained
+    whole, runs = read(scored(folder, test, CHOSEN)), Runs()
+    plain = experiment.EXPERIMENTS / "set" / ".mixture" / f"{test.hash}.csv"
+    plain.unlink()
+    place = scored(folder, test, ["snr"], run=runs)
+    assert runs == [("mixture", CHOSEN, [0, 1, 2, 3, 4])]
+    assert "scored before" in capsys.readouterr().out
+    same(read(place), whole)
 
 
 def test_more_metrics_are_added_to_those_there(trained):

@@ -61,7 +61,7 @@ def make(folder, rows=ROWS, tag="", seed=0, change=None, **conf):
         test = manifest.read(path.resolve())
     home = folder / "exp" / "garden" / f"convtasnet{tag}"
     place = home / "scores" / test.hash
-    place.mkdir(parents=True)
+    home.mkdir(parents=True)
     (home / "best_model.pth").write_bytes(b"a model")
     settings = config.read("convtasnet", None, {"seed": str(seed)} | conf)
     settings["model"].pop("fb_name")  # the model below has no filterbank that could be drawn
@@ -72,15 +72,15 @@ def make(folder, rows=ROWS, tag="", seed=0, change=None, **conf):
         "valid_hash": "4567", "commit": "c0ffee",
         "audio_seconds_seen": 7200.0, "training_seconds": 90.0,
     })  # fmt: skip
-    disk.write_yaml(place / "scores.yml", {
+    about = {
         "test_hash": test.hash, "engine": "fast", "recipe": "convtasnet", "parameters": 5054817,
         "model_sha256": hashlib.sha256(b"a model").hexdigest(), "macs_per_second": 2500000000,
         "real_time_factor": 0.25, "metrics": list(SCORED), "provenance": origin,
-    })  # fmt: skip
+    }  # fmt: skip
     scores = scores_of(test, seed)
     if change:
         scores = change(scores)
-    scores.to_csv(place / "scores.csv", index=False)
+    scored_experiments.write_scores(place / "scores.csv", scores, about)
     return home, test, place
 
 

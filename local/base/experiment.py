@@ -70,6 +70,10 @@ class Experiment:
         """The path of its scores.csv on a test set; scores.yml is beside it."""
         return self.folder / "scores" / test_hash / "scores.csv"
 
+    def mixtures(self, test_hash: str, suffix: str = "") -> Path:
+        """The path of the mixtures' scores on a test set, which a data set's experiments share."""
+        return self.folder.parent / ".mixture" / f"{test_hash}{suffix}.csv"
+
     def scored_on(self) -> list[str]:
         """Hashes of the test sets that it is scored on."""
         return sorted(path.parent.name for path in self.folder.glob("scores/*/scores.csv"))

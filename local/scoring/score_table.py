@@ -1,4 +1,8 @@
-"""scores.csv: its rows, its metric columns, what failed and why."""
+"""scores.csv: its rows, its metric columns, what failed and why.
+
+Stage 2 writes the scores of a model's estimates. Those of the mixtures lie in a file of the same
+form, once for all models of a data set, and are joined here on reading.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,15 +10,14 @@ from pathlib import Path
 import pandas
 
 from local import SOURCES
+from local.base import disk
 from local.base.errors import UserError
-from local.base.experiment import NUMBER
+from local.base.experiment import NUMBER, Experiment
+from local.scoring.metrics import ENGINES, EXTRAS
 
 KEYS = ("id", "snr_db", "group", "source")
-
-
+ROW = ["id", "source"]
 TEXTS = ("id", "group", "source", "failed")
-
-
 MIXTURE, IMPROVEMENT = "_mix", "_imp"
 NO_ARTEFACTS = tuple(f"{name}{MIXTURE}" for name in ("si_sar", "sar_v4", "sar_v3"))
 SCORED = {"version": int | None, "test_hash": str, "engine": str, "metrics": list,
@@ -22,28 +25,89 @@ SCORED = {"version": int | None, "test_hash": str, "engine": str, "metrics": lis
           "parameters": NUMBER, "macs_per_second": NUMBER, "audio_seconds_seen": NUMBER,
           "real_time_factor": NUMBER}  # fmt: skip
 """What scores.yml must hold, and the types of what it may hold."""
+ALIKE = ("version", "test_hash", "engine")
+"""What scores of estimates and of mixtures must have in common."""
 
 
 def read_scores(path: Path | str) -> pandas.DataFrame:
-    """Read a scores.csv: one row per example and source.
+    """Read a scores.csv, with the scores of the mixtures.
+
+    Returns:
+        a row per example and source; behind each metric, that of the mixture (``_mix``) and the
+        improvement over it (``_imp``).
 
     Raises:
-        UserError: missing (the line names stage 2), or not a table of scores.
+        UserError: missing (the line names stage 2), or not a table of scores; so for the mixtures.
     """
     path = Path(path)
+    scores = read_file(path)
+    about = disk.read_yaml(path.with_suffix(".yml"), SCORED)
+    rows = pandas.MultiIndex.from_frame(scores[ROW])
+    names = [name for name in metric_columns(scores) if name not in EXTRAS]
+    mixtures = _read_mixtures(mixtures_of(path, about["engine"]), about, rows, names)
+    columns = {key: scores[key] for key in KEYS}
+    for name in names:
+        columns[name] = scores[name]
+        columns[f"{name}{MIXTURE}"] = mixtures[name]
+        columns[f"{name}{IMPROVEMENT}"] = scores[name] - mixtures[name]
+    columns |= {name: scores[name] for name in EXTRAS if name in scores}
+    columns["failed"] = [
+        write_failed(read_failed(own) | _marked(read_failed(of_mixture), names))
+        for own, of_mixture in zip(scores["failed"], mixtures["failed"], strict=True)
+    ]
+    return pandas.DataFrame(columns)
+
+
+def mixtures_of(path: Path, engine: str) -> Path:
+    """The path of the mixtures' scores that belong to a scores.csv."""
+    suffix = "" if engine == ENGINES[0] else f".{engine}"
+    return Experiment(path.parents[2]).mixtures(path.parent.name, suffix)
+
+
+def _read_mixtures(path, about, rows, names) -> pandas.DataFrame:
+    """The scores of the mixtures in these metrics, in the order of ``rows``."""
+    again = "run stage 2 again with the same options (it scores only what is missing)"
+    try:
+        held, mixtures = disk.read_yaml(path.with_suffix(".yml")), read_file(path)
+    except UserError:
+        raise UserError(f"{path}: no scores of the mixtures, or damaged ones; {again}") from None
+    for key in ALIKE:
+        if held.get(key) != about.get(key):
+            raise UserError(f"{path}: scores of the mixtures with {key} {held.get(key)}, expected"
+                            f" {about.get(key)} as of the estimates; {again}")  # fmt: skip
+    mixtures = mixtures.set_index(ROW).reindex(rows).reset_index()
+    missing = [name for name in names if name not in mixtures]
+    if missing or mixtures["failed"].isna().any():
+        what = f"in {', '.join(missing)}" if missing else "of every example"
+        raise UserError(f"{path}: no scores of the mixtures {what}; {again}")
+    return mixtures
+
+
+def _marked(failed: dict[str, str], names: Sequence[str]) -> dict[str, str]:
+    return {f"{name}{MIXTURE}": why for name, why in failed.items() if name in names}
+
+
+def read_file(path: Path) -> pandas.DataFrame:
+    """Read the scores of estimates or of mixtures alone: a row per example and source.
+
+    Raises:
+        UserError: see ``read_scores``.
+    """
     if not path.is_file():
         interrupted = path.with_name("scores.partial.csv").is_file()
         what = "was interrupted and continues" if interrupted else "makes it"
         raise UserError(f"{path}: not there; stage 2 {what} (--stage 2 with the same options)")
     try:
         columns = pandas.read_csv(path, nrows=0).columns
-        missing = [key for key in KEYS if key not in columns]
+        columns = [name for name in columns if not name.endswith((MIXTURE, IMPROVEMENT))]
+        missing = [key for key in (*KEYS, "failed") if key not in columns]
         if missing:
             raise UserError(f"{path}: expected a column {missing[0]!r}; run stage 2 again")
         # a group may be called NA: only scores may be missing
         numbers = {name: ["", "nan", "NaN"] for name in columns if name not in TEXTS}
         scores = pandas.read_csv(
             path,
+            usecols=columns,
             dtype={name: str if name in TEXTS else float for name in columns},
             keep_default_na=False,
             na_values=numbers,

@@ -4,7 +4,6 @@ import numpy as np
 import pandas
 import pytest
 
-from local.base.errors import UserError
 from local.reporting import statistics
 from local.scoring import score_table
 
@@ -310,50 +309,3 @@ def test_seeds_are_shown_with_their_spread():
     assert list(row[[1, 2, 6]]) == [1.5, 3, 9]
     assert row["mean"] == 4.5
     assert row["std"] == pytest.approx(np.sqrt((3**2 + 1.5**2 + 4.5**2) / 2))
-
-
-# files
-
-
-def written(tmp_path, scores):
-    path = tmp_path / "scores.csv"
-    scores.to_csv(path, index=False)
-    return path
-
-
-def both(scores):
-    return pandas.concat([scores, scores.assign(source="noise")])
-
-
-def test_scores_are_read_as_they_were_written(tmp_path):
-    scores = both(table_of([1.0, NAN], groups=["NA", "null"])).reset_index(drop=True)
-    read = score_table.read_scores(written(tmp_path, scores))
-    pandas.testing.assert_frame_equal(read, scores, check_dtype=False)
-
-
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        (lambda s: s.iloc[:0], "holds no scores"),
-        (lambda s: s.drop(columns="group"), "'group'"),
-        (lambda s: s.iloc[1:], "'0000_0'"),
-        (lambda s: pandas.concat([s, s.iloc[:1]]), "'0000_0'"),
-        (lambda s: s.assign(source="song"), "song"),
-        (lambda s: s.assign(m="loud"), "loud"),
-    ],
-)
-def test_what_is_no_table_of_scores_is_refused_in_a_line(tmp_path, change, says):
-    path = written(tmp_path, change(both(table_of([1.0, 2.0]))))
-    with pytest.raises(UserError, match=says) as fault:
-        score_table.read_scores(path)
-    assert str(path) in str(fault.value)
-    assert "\n" not in str(fault.value)
-    assert "stage 2" in str(fault.value)
-
-
-def test_missing_scores_name_the_stage_that_makes_them(tmp_path):
-    with pytest.raises(UserError, match="stage 2 makes it"):
-        score_table.read_scores(tmp_path / "scores.csv")
-    (tmp_path / "scores.partial.csv").touch()
-    with pytest.raises(UserError, match="stage 2 was interrupted and continues"):
-        score_table.read_scores(tmp_path / "scores.csv")

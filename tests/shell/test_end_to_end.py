@@ -8,6 +8,7 @@ import pytest
 
 from local.base import disk
 from local.model import pretrained
+from local.scoring import score_table
 
 EXPERIMENT = f"exp/egs_data/{pretrained.default()}-first_look"
 
@@ -64,7 +65,7 @@ def test_the_table_per_snr_and_the_page_are_printed(first):
 
 
 def test_both_sources_come_out_better(first):
-    scores = pandas.read_csv(place(first[0]) / "scores.csv")
+    scores = score_table.read_scores(place(first[0]) / "scores.csv")
     assert (scores.groupby("source")["si_sdr_imp"].mean() > 3).all()
 
 
