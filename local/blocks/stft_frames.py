@@ -5,6 +5,8 @@ from torch.nn import functional as F
 
 from local.blocks.stft import STFT
 
+STATE = 4  # tensors in the state of Frames
+
 
 class Frames:
     """``STFT.parts`` and ``STFT.inverse_parts``, one hop of samples at a time.
@@ -91,3 +93,55 @@ class Frames:
     def _divided(self, sums: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         # the weight is 0 only before the first sample of the recording
         return sums / weight.clamp(min=1e-6)
+
+
+class VoiceLive:
+    """The live methods of a network that makes each frame of the voice from those up to it.
+
+    The noise is the mixture minus the voice. The network has ``frames``, of the class above, and:
+
+    - ``memory(batch)``: tensors, what it remembers before the first frame;
+    - ``voice(parts, memory) -> (parts, memory)``: the voice's parts (batch, 2, frequency, frame)
+      of the mixture's; what it remembers after the last frame.
+    """
+
+    @property
+    def block(self) -> int:
+        """Samples that ``step`` takes and gives."""
+        return self.frames.block
+
+    @property
+    def latency(self) -> int | None:
+        """Samples by which the output of ``step`` lags its input."""
+        return self.frames.latency
+
+    def start(self, batch: int) -> tuple[torch.Tensor, ...]:
+        """The state before the first sample, for ``step``."""
+        return *self.frames.start(batch), *self.memory(batch)
+
+    def step(self, block: torch.Tensor, state: tuple) -> tuple[torch.Tensor, tuple]:
+        """Process the next block of a live recording.
+
+        Args:
+            block: (batch, block).
+            state: of ``start``, or of the step before.
+
+        Returns:
+            (batch, source, block), the estimates of ``latency`` samples before; the new state.
+        """
+        frames, memory = state[:STATE], state[STATE:]
+        parts, mix, frames = self.frames.push(block, frames)
+        voice, changed = self.voice(parts, memory)
+        begun = self.frames.begun(frames)  # a frame before the recording leaves no memory
+        memory = [torch.where(begun, *pair) for pair in zip(changed, memory, strict=True)]
+        voice, frames = self.frames.pull(voice, frames)
+        return torch.stack((voice, mix - voice), 1), (*frames, *memory)
+
+    def finish(self, state: tuple) -> torch.Tensor:
+        """(batch, source, latency): the estimates of the last samples that went in."""
+        silence, out = torch.zeros_like(state[1][:, : self.block]), []
+        for _ in range(self.frames.ahead + 1):
+            estimates, state = self.step(silence, state)
+            out.append(estimates)
+        voice, mix = self.frames.rest(state[:STATE])
+        return torch.cat((*out, torch.stack((voice, mix - voice), 1)), -1)

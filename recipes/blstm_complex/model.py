@@ -7,14 +7,14 @@ from torch.nn import functional as F
 
 from local.blocks.input_statistics import Moments
 from local.blocks.stft import STFT
-from local.blocks.stft_frames import Frames
+from local.blocks.stft_frames import Frames, VoiceLive
 
 FLOOR = 1e-4  # magnitude under the logarithm: that of a Hann window over noise at -103 dBFS
 COMPRESSION = 0.3  # exponent of the magnitude in the real and imaginary parts
 PARTS = 3  # of the input: log-magnitude, compressed real and imaginary part
 
 
-class ComplexMaskLSTM(BaseModel):
+class ComplexMaskLSTM(VoiceLive, BaseModel):
     """Log-magnitude and compressed real and imaginary parts in, a complex mask for the voice out.
 
     The mask (Williamson, Wang and Wang 2016, "Complex ratio masking for monaural speech
@@ -87,64 +87,35 @@ class ComplexMaskLSTM(BaseModel):
     def _voice(self, mix: torch.Tensor) -> torch.Tensor:
         """(batch, time) -> (batch, time)."""
         parts = self.stft.parts(mix)
-        hidden, _ = self.recurrent(self._reduced(parts))
-        return self.stft.inverse_parts(self._masked(hidden, parts), mix.shape[-1])
-
-    def _reduced(self, parts: torch.Tensor) -> torch.Tensor:
-        """(batch, 2, frequency, frame) -> (batch, frame, input_size)."""
-        scaled = (features(parts) - self.mean) / self.deviation
-        return torch.relu(self.reduce(scaled))
-
-    def _masked(self, hidden: torch.Tensor, parts: torch.Tensor) -> torch.Tensor:
-        """What the recurrent layers gave (batch, frame, channel) -> the voice's spectrum."""
-        mask = self.mask(hidden).float().transpose(1, 2).unflatten(1, (2, self.stft.frequencies))
-        a, b = mask.unbind(1)
-        real, imaginary = parts.unbind(1)
-        return torch.stack((a * real - b * imaginary, a * imaginary + b * real), 1)
-
-    @property
-    def block(self) -> int:
-        """Samples that ``step`` takes and gives."""
-        return self.frames.block
+        voice, _ = self.voice(parts)
+        return self.stft.inverse_parts(voice, mix.shape[-1])
 
     @property
     def latency(self) -> int | None:
         """Samples by which the output of ``step`` lags its input; None: it cannot run live."""
-        return None if self.recurrent.bidirectional else self.frames.latency
+        return None if self.recurrent.bidirectional else super().latency
 
-    def start(self, batch: int) -> tuple[torch.Tensor, ...]:
-        """The state before the first sample, for ``step``."""
+    def memory(self, batch: int) -> torch.Tensor:
+        """What the recurrent layers hold before the first frame."""
         layers = self.recurrent
-        memory = self.mean.new_zeros(2, layers.num_layers, batch, layers.hidden_size)
-        return *memory, *self.frames.start(batch)
+        return self.mean.new_zeros(2, layers.num_layers, batch, layers.hidden_size)
 
-    def step(self, block: torch.Tensor, state: tuple) -> tuple[torch.Tensor, tuple]:
-        """Process the next block of a live recording.
+    def voice(self, parts: torch.Tensor, memory=None) -> tuple[torch.Tensor, tuple]:
+        """The frames that follow.
 
         Args:
-            block: (batch, block).
-            state: of ``start``, or of the step before.
+            parts: (batch, 2, frequency, frame).
+            memory: of ``memory``, or of the frames before.
 
         Returns:
-            (batch, source, block), the estimates of ``latency`` samples before; the new state.
+            the voice's parts (batch, 2, frequency, frame); the memory after the last frame.
         """
-        memory, frames = state[:2], state[2:]
-        parts, mix, frames = self.frames.push(block, frames)
-        hidden, changed = self.recurrent(self._reduced(parts), memory)
-        begun = self.frames.begun(frames)  # a frame before the recording leaves no memory
-        memory = [torch.where(begun, *pair) for pair in zip(changed, memory, strict=True)]
-        voice, frames = self.frames.pull(self._masked(hidden, parts), frames)
-        return torch.stack((voice, mix - voice), 1), (*memory, *frames)
-
-    def finish(self, state: tuple) -> torch.Tensor:
-        """(batch, source, latency): the estimates of the last samples that went in."""
-        silence = self.mean.new_zeros(len(state[0][0]), self.block)
-        out = []
-        for _ in range(self.frames.ahead + 1):
-            estimates, state = self.step(silence, state)
-            out.append(estimates)
-        voice, mix = self.frames.rest(state[2:])
-        return torch.cat((*out, torch.stack((voice, mix - voice), 1)), -1)
+        scaled = (features(parts) - self.mean) / self.deviation
+        hidden, memory = self.recurrent(torch.relu(self.reduce(scaled)), memory)
+        mask = self.mask(hidden).float().transpose(1, 2).unflatten(1, (2, self.stft.frequencies))
+        a, b = mask.unbind(1)
+        real, imaginary = parts.unbind(1)
+        return torch.stack((a * real - b * imaginary, a * imaginary + b * real), 1), memory
 
     def fit(self, batches) -> None:
         """Mean and deviation of every part at every frequency.

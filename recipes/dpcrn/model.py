@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from local.blocks.input_statistics import Moments
 from local.blocks.stft import STFT
-from local.blocks.stft_frames import Frames
+from local.blocks.stft_frames import Frames, VoiceLive
 
 QUIET = 1e-5  # level of silence, a magnitude: far under that of a single step of 16 bits
 FLOOR = 1e-4  # magnitude under the logarithm, over the level
@@ -16,7 +16,7 @@ SMALL = 1e-4  # keeps the angle of nothing finite
 PARTS = 3  # of the input: log-magnitude, compressed real and imaginary part
 
 
-class DPCRN(BaseModel):
+class DPCRN(VoiceLive, BaseModel):
     """Log-magnitude and compressed real and imaginary parts in, a complex mask for the voice out.
 
     After Le, Chen, Chen and Lu 2021, "DPCRN: Dual-Path Convolution Recurrent Network for Single
@@ -92,21 +92,21 @@ class DPCRN(BaseModel):
     def forward(self, mix: torch.Tensor) -> torch.Tensor:
         """(batch, time) -> (batch, source, time)."""
         parts = self.stft.parts(mix)
-        voice, _ = self._masked(parts, self._silence(mix.shape[0]))
+        voice, _ = self.voice(parts, self.memory(mix.shape[0]))
         voice = self.stft.inverse_parts(voice, mix.shape[-1])
         return torch.stack((voice, mix - voice), 1)
 
-    def _masked(self, parts: torch.Tensor, state: list) -> tuple[torch.Tensor, list]:
+    def voice(self, parts: torch.Tensor, memory: list) -> tuple[torch.Tensor, list]:
         """The frames that follow.
 
         Args:
             parts: (batch, 2, frequency, frame).
-            state: of ``_silence``, or of the frames before.
+            memory: of ``memory``, or of the frames before.
 
         Returns:
-            the voice's spectrum (batch, 2, frequency, frame); the state after the last frame.
+            the voice's parts (batch, 2, frequency, frame); the memory after the last frame.
         """
-        memory = iter(state)
+        memory = iter(memory)
         x, kept = self._features(parts, next(memory))
         after, skips = [kept], []
         for layer in self.down:
@@ -145,7 +145,7 @@ class DPCRN(BaseModel):
         scaled = (features - self.mean) / self.deviation
         return scaled, history[:, :, history.shape[2] - self.level + 1 :]
 
-    def _silence(self, batch: int) -> list[torch.Tensor]:
+    def memory(self, batch: int) -> list[torch.Tensor]:
         """What every layer remembers before the first frame."""
         zeros = self.mean.new_zeros
         state = [zeros(batch, 2, self.level - 1)]
@@ -160,48 +160,6 @@ class DPCRN(BaseModel):
             size = layer.size
         return state
 
-    @property
-    def block(self) -> int:
-        """Samples that ``step`` takes and gives."""
-        return self.frames.block
-
-    @property
-    def latency(self) -> int:
-        """Samples by which the output of ``step`` lags its input."""
-        return self.frames.latency
-
-    def start(self, batch: int) -> tuple[torch.Tensor, ...]:
-        """The state before the first sample, for ``step``."""
-        return *self.frames.start(batch), *self._silence(batch)
-
-    def step(self, block: torch.Tensor, state: tuple) -> tuple[torch.Tensor, tuple]:
-        """Process the next block of a live recording.
-
-        Args:
-            block: (batch, block).
-            state: of ``start``, or of the step before.
-
-        Returns:
-            (batch, source, block), the estimates of ``latency`` samples before; the new state.
-        """
-        frames, memory = state[:4], state[4:]
-        parts, mix, frames = self.frames.push(block, frames)
-        voice, changed = self._masked(parts, memory)
-        begun = self.frames.begun(frames)  # a frame before the recording leaves no memory
-        memory = [torch.where(begun, *pair) for pair in zip(changed, memory, strict=True)]
-        voice, frames = self.frames.pull(voice, frames)
-        return torch.stack((voice, mix - voice), 1), (*frames, *memory)
-
-    def finish(self, state: tuple) -> torch.Tensor:
-        """(batch, source, latency): the estimates of the last samples that went in."""
-        silence = self.mean.new_zeros(len(state[1]), self.block)
-        out = []
-        for _ in range(self.frames.ahead + 1):
-            estimates, state = self.step(silence, state)
-            out.append(estimates)
-        voice, mix = self.frames.rest(state[:4])
-        return torch.cat((*out, torch.stack((voice, mix - voice), 1)), -1)
-
     def fit(self, batches) -> None:
         """Mean and deviation of every part at every frequency.
 
@@ -213,7 +171,7 @@ class DPCRN(BaseModel):
         self.deviation.fill_(1)
         for mix, _ in batches:
             mix = mix.to(self.mean.device)
-            features, _ = self._features(self.stft.parts(mix), self._silence(len(mix))[0])
+            features, _ = self._features(self.stft.parts(mix), self.memory(len(mix))[0])
             moments.add(features.transpose(1, 2).flatten(0, 1).flatten(1))
         self.mean.copy_(moments.mean().view_as(self.mean))
         self.deviation.copy_(moments.deviation().view_as(self.deviation))

@@ -95,7 +95,7 @@ def test_statistics_bring_the_training_set_to_mean_0_and_deviation_1():
     network = build().network
     mix = noise(2, 4000)
     with torch.no_grad():
-        features, _ = network._features(network.stft.parts(mix), network._silence(2)[0])
+        features, _ = network._features(network.stft.parts(mix), network.memory(2)[0])
     rows = features.transpose(1, 2).flatten(0, 1).flatten(1)
     inner = torch.ones(rows.shape[1], dtype=bool)
     inner[[257, 257 + 256, 2 * 257, 2 * 257 + 256]] = False  # of 0 and 8 kHz, real numbers
