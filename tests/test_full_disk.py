@@ -10,17 +10,11 @@ import sys
 
 import numpy as np
 import pytest
+import small_trainings
 import triplet_trees
+from small_trainings import RATE
 
 from local import ROOT
-
-RATE = 8000
-NARROW = {
-    "data.sample_rate": RATE, "data.segment": 0.25, "data.batch_size": 2, "data.num_workers": 0,
-    "trainer.accelerator": "cpu", "trainer.max_epochs": 2,
-    "model.n_blocks": 1, "model.n_repeats": 1, "model.bn_chan": 4, "model.hid_chan": 4,
-    "model.skip_chan": 4, "model.n_filters": 8,
-}  # fmt: skip
 
 
 def program(place, name, *words, limit=None, **streams) -> subprocess.CompletedProcess:
@@ -41,7 +35,7 @@ def test_each_stage_goes_on_once_there_is_room(tmp_path):
     splits = {"train": 6, "valid": 3, "test": 3}
     triplet_trees.make_tree(tmp_path / "tree", splits, rate=RATE, length=2 * RATE)
     model = ["--model=convtasnet", "--name=d"]
-    settings = [f"--{key}={value}" for key, value in NARROW.items()]
+    settings = small_trainings.options(small_trainings.NARROW)
     folder = "exp/d/convtasnet"
     stages = [
         # words, and for each limit in bytes the file that does not fit into it

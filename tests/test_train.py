@@ -9,47 +9,25 @@ import time
 from pathlib import Path
 
 import pytest
+import small_trainings
 import torch
 import toy_recipes
-import triplet_trees
+from small_trainings import NARROW, SMALL
+from small_trainings import run as stage
 
-from local import ROOT, train
+from local import ROOT
 from local.base import config, disk, progress
 from local.base.errors import UserError
 from local.base.experiment import Experiment
 from local.corpus import manifest
 from local.model import checkpoint, separators
 
-RATE = 8000
-SMALL = {
-    "data.sample_rate": RATE, "data.segment": 0.25, "data.batch_size": 2, "data.num_workers": 0,
-    "trainer.accelerator": "cpu", "trainer.max_epochs": 2, "log.every_n_steps": 1,
-}  # fmt: skip
-NARROW = SMALL | {
-    "model.n_blocks": 1, "model.n_repeats": 1, "model.bn_chan": 4, "model.hid_chan": 4,
-    "model.skip_chan": 4, "model.n_filters": 8,
-}  # fmt: skip
-
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A working folder with a prepared data set ``d``: 6 training and 3 validation mixtures."""
-    monkeypatch.chdir(tmp_path)
-    torch.set_num_threads(1)  # sums in one order: a continued training is exactly the same
-    tree = triplet_trees.make_tree(tmp_path / "tree", {"train": 6, "valid": 3}, rate=RATE)
-    triplet_trees.prepare(tree, "d", ("train", "valid"), RATE)
+    small_trainings.prepare(tmp_path, monkeypatch)
     return tmp_path
-
-
-def arguments(changes: dict) -> list[str]:
-    return [f"--{key}={value}" for key, value in changes.items()]
-
-
-def stage(monkeypatch, *argv, changes=SMALL):
-    """Run stage 1 in this process."""
-    line = ["train.py", "--name", "d", *argv, *arguments(changes)]
-    monkeypatch.setattr(sys, "argv", line)
-    train.main()
 
 
 def child(place: Path, changes: dict, **options) -> subprocess.Popen:
@@ -57,7 +35,7 @@ def child(place: Path, changes: dict, **options) -> subprocess.Popen:
     line = [sys.executable, "-m", "local.train", "--model", "convtasnet", "--name", "d"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        line + arguments(changes), cwd=place, env=environment, text=True,
+        line + small_trainings.options(changes), cwd=place, env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options,
     )  # fmt: skip
 

@@ -1,13 +1,10 @@
 """The moving average of weights: its value from algebra, what it is for, and that it goes on."""
 
-import sys
-
 import pytest
+import small_trainings
 import torch
 import toy_recipes
-import triplet_trees
 
-from local import train
 from local.base import disk, experiment
 from local.base.errors import UserError
 from local.base.experiment import Experiment
@@ -15,30 +12,21 @@ from local.model import checkpoint
 from local.training import average
 from local.training.system import System
 
-RATE = 8000
-SETTINGS = {
-    "data.sample_rate": RATE, "data.segment": 0.25, "data.batch_size": 2, "data.num_workers": 0,
-    "trainer.accelerator": "cpu", "trainer.max_epochs": 3, "log.every_n_steps": 1,
-    "trainer.ema": 0.5, "trainer.checkpoint_steps": 1, "optim.lr": 0.1,
+SETTINGS = small_trainings.SMALL | {
+    "trainer.max_epochs": 3, "trainer.ema": 0.5, "trainer.checkpoint_steps": 1, "optim.lr": 0.1,
 }  # fmt: skip
 
 
 @pytest.fixture
 def stage(tmp_path, monkeypatch):
     """A function that runs stage 1 of a toy, 3 steps an epoch; returns the experiment's folder."""
-    monkeypatch.chdir(tmp_path)
-    torch.set_num_threads(1)
-    tree = triplet_trees.make_tree(tmp_path / "tree", {"train": 6, "valid": 3}, rate=RATE)
-    triplet_trees.prepare(tree, "d", ("train", "valid"), RATE)
+    small_trainings.prepare(tmp_path, monkeypatch)
     toy_recipes.make_recipe(tmp_path, "toy", toy_recipes.LOSS)
     toy_recipes.use_root(monkeypatch, tmp_path)
 
     def run(tag, changes=None):
-        settings = [f"--{key}={value}" for key, value in (SETTINGS | (changes or {})).items()]
-        monkeypatch.setattr(
-            sys, "argv", ["train.py", "--model=toy", "--name=d", f"--tag={tag}", *settings]
-        )
-        train.main()
+        settings = SETTINGS | (changes or {})
+        small_trainings.run(monkeypatch, "--model=toy", f"--tag={tag}", changes=settings)
         return experiment.exp_dir("d", "toy", None, tag)
 
     return run

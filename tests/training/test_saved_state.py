@@ -1,37 +1,24 @@
 """The state of a training that is damaged: a line that says what to do, and nothing is lost."""
 
-import sys
-
 import pytest
+import small_trainings
 import torch
 import toy_recipes
-import triplet_trees
 
-from local import train
 from local.base.errors import UserError
 from local.base.experiment import Experiment
-
-RATE = 8000
-SMALL = {
-    "data.sample_rate": RATE, "data.segment": 0.25, "data.batch_size": 2, "data.num_workers": 0,
-    "trainer.accelerator": "cpu", "trainer.max_epochs": 1, "log.every_n_steps": 1,
-}  # fmt: skip
 
 
 @pytest.fixture
 def begun(tmp_path, monkeypatch):
     """A training of one epoch, and a function that goes on to the second."""
-    monkeypatch.chdir(tmp_path)
-    tree = triplet_trees.make_tree(tmp_path / "tree", {"train": 4, "valid": 2}, rate=RATE)
-    triplet_trees.prepare(tree, "d", ("train", "valid"), RATE)
+    small_trainings.prepare(tmp_path, monkeypatch, 4)
     toy_recipes.make_recipe(tmp_path, "toy", toy_recipes.PLAIN)
     toy_recipes.use_root(monkeypatch, tmp_path)
 
     def go_on(epochs=2, *more):
-        changes = SMALL | {"trainer.max_epochs": epochs}
-        settings = [f"--{key}={value}" for key, value in changes.items()]
-        monkeypatch.setattr(sys, "argv", ["train.py", "--model=toy", "--name=d", *settings, *more])
-        train.main()
+        changes = small_trainings.SMALL | {"trainer.max_epochs": epochs}
+        small_trainings.run(monkeypatch, "--model=toy", *more, changes=changes)
 
     go_on(1)
     return Experiment(tmp_path / "exp" / "d" / "toy").last, go_on

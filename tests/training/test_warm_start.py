@@ -1,46 +1,31 @@
 """A training that starts from weights: what comes along, what is refused, and that it goes on."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import small_trainings
 import torch
 import toy_recipes
-import triplet_trees
+from small_trainings import NARROW, RATE, SMALL
 
-from local import train
 from local.base import disk, experiment
 from local.base.errors import UserError
 from local.base.experiment import Experiment
 from local.model import checkpoint, pretrained
 from local.training.system import System
 
-RATE = 8000
-SMALL = {
-    "data.sample_rate": RATE, "data.segment": 0.25, "data.batch_size": 2, "data.num_workers": 0,
-    "trainer.accelerator": "cpu", "trainer.max_epochs": 2, "log.every_n_steps": 1,
-}  # fmt: skip
-NARROW = SMALL | {
-    "model.n_blocks": 1, "model.n_repeats": 1, "model.bn_chan": 4, "model.hid_chan": 4,
-    "model.skip_chan": 4, "model.n_filters": 8,
-}  # fmt: skip
 COPY = {"trainer.max_epochs": 0}
 
 
 @pytest.fixture
 def stage(tmp_path, monkeypatch):
     """A function that runs stage 1 in a folder with a data set ``d``; returns the experiment's."""
-    monkeypatch.chdir(tmp_path)
-    torch.set_num_threads(1)  # sums in one order: a continued training is exactly the same
-    tree = triplet_trees.make_tree(tmp_path / "tree", {"train": 6, "valid": 3}, rate=RATE)
-    triplet_trees.prepare(tree, "d", ("train", "valid"), RATE)
+    small_trainings.prepare(tmp_path, monkeypatch)
 
     def run(model, *options, tag="", **changes):
-        settings = [f"--{key}={value}" for key, value in changes.items()]
-        words = ["--model", model, "--name", "d", *options, *(["--tag", tag] if tag else [])]
-        monkeypatch.setattr(sys, "argv", ["train.py", *words, *settings])
-        train.main()
+        words = ["--model", model, *options, *(["--tag", tag] if tag else [])]
+        small_trainings.run(monkeypatch, *words, changes=changes)
         return experiment.exp_dir("d", model, None, tag or None)
 
     return run
