@@ -128,14 +128,18 @@ def write_comparison(
         cards, silent = write_examples(stage, test, result)
         sections = {"overview": "Overview", "scores": "Scores", "seeds": "Training seeds",
                     "left-out": "Left out", "examples": "Examples"}  # fmt: skip
-        absent = {"seeds": not standings.seed_tables(result), "left-out": not left_out,
+        shown = {metric: _tables(result, metric) for metric in _metrics(result)}
+        overview, seeds = standings.overview(result), standings.seed_tables(result)
+        absent = {"seeds": not seeds, "left-out": not left_out,
                   "examples": not cards}  # fmt: skip
         held = {anchor: head for anchor, head in sections.items() if not absent.get(anchor)}
-        columns = [*_metrics(result), standings.WORTH]
+        columns = [*shown, standings.WORTH]
         framed = pages.frame(f"Comparison on {data}", "comparison", held,
                              standings.notes(result), columns, _provenance(about))  # fmt: skip
-        (stage / "summary.md").write_text(summary(framed, result, about), **TEXT)
-        context = _context(framed, result, about, cards, silent)
+        common = {"framed": framed, "result": result, "about": about, "overview": overview,
+                  "shown": shown, "seeds": seeds}  # fmt: skip
+        (stage / "summary.md").write_text(summary(**common), **TEXT)
+        context = _context(**common, cards=cards, silent=silent)
         pages.write_page(stage / "index.html", "compare.html", **context)
 
 
@@ -209,13 +213,19 @@ def _of_example(result: Standings, name: str) -> dict:
     }  # fmt: skip
 
 
-def summary(framed: dict, result: Standings, about: dict) -> str:
+def summary(
+    framed: dict,
+    result: Standings,
+    about: dict,
+    overview: tables.Table,
+    shown: dict[str, list[tables.Table]],
+    seeds: list[tables.Table],
+) -> str:
     """The comparison as Markdown: every table of the page, and who is left out."""
     parts = [f"# {framed['title']}", *(tables.plain(cell) for cell in standings.lead(result))]
-    parts += [tables.markdown(standings.overview(result)), f"![{CAPTION}]({FIGURE})"]
-    for metric in _metrics(result):
-        parts += [f"## {tables.column(metric)}", *map(tables.markdown, _tables(result, metric))]
-    seeds = standings.seed_tables(result)
+    parts += [tables.markdown(overview), f"![{CAPTION}]({FIGURE})"]
+    for metric, of_metric in shown.items():
+        parts += [f"## {tables.column(metric)}", *map(tables.markdown, of_metric)]
     if seeds:
         parts += ["## Training seeds", *map(tables.markdown, seeds)]
     if about["left_out"]:
@@ -225,7 +235,7 @@ def summary(framed: dict, result: Standings, about: dict) -> str:
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _context(framed: dict, result: Standings, about: dict, cards: list, silent: dict) -> dict:
+def _context(framed, result, about, overview, shown, seeds, cards, silent) -> dict:
     """What compare.html is filled with."""
     overall = next(iter(result.contests.values())).means
     return framed | {
@@ -237,14 +247,14 @@ def _context(framed: dict, result: Standings, about: dict, cards: list, silent: 
             "test hash": about["test_hash"],
             "commit": about["provenance"]["commit"],
         },
-        "overview": standings.overview(result),
+        "overview": overview,
         "figure": pages.Figure(FIGURE, f"{CAPTION} The table above has the numbers.", CAPTION),
-        "main_tables": _tables(result, result.metric),
-        "more_tables": {tables.column(metric): _tables(result, metric)
-                        for metric in _metrics(result) if metric != result.metric},
+        "main_tables": shown.get(result.metric, []),
+        "more_tables": {tables.column(metric): of_metric
+                        for metric, of_metric in shown.items() if metric != result.metric},
         "not_compared": [f"{source} {tables.column(metric)}"
                          for source, metric in result.not_compared],
-        "seed_tables": standings.seed_tables(result),
+        "seed_tables": seeds,
         "left_out": about["left_out"],
         "silent": silent,
         "cards": cards,
