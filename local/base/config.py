@@ -14,8 +14,9 @@ the value there::
 
 An int may stand for a float. ``null`` is taken where the brackets say so. Anything else is a
 UserError that names the key and the nearest right one. Order: common.yml < conf.yml < preset <
-overrides. What a search varies unless told otherwise (local/tuning/space.py) stands last, under
-``tune``: keys and their values.
+overrides. A preset with ``like: NAME`` begins with the preset of that name in common.yml. What a
+search varies unless told otherwise (local/tuning/space.py) stands last, under ``tune``: keys and
+their values.
 """
 
 import copy
@@ -32,7 +33,7 @@ from local.base import plain_yaml
 from local.base.command_line import split_dotted
 from local.base.errors import Parser, UserError, guard, nearest
 
-COMMON, PRESETS, SEARCH = "common.yml", "presets", "tune"
+COMMON, PRESETS, LIKE, SEARCH = "common.yml", "presets", "like", "tune"
 OWN = ("class", "model")
 """What every conf.yml sets itself, with brackets; the rules for all else stand in common.yml."""
 DURATION = "DD:HH:MM:SS"
@@ -87,14 +88,20 @@ def search_space(recipe: str) -> dict:
 
 def common() -> dict:
     """The settings that all recipes share, as recipes/common.yml has them."""
-    return _parse(ROOT / "recipes" / COMMON)[0]
+    conf, _ = _parse(ROOT / "recipes" / COMMON)
+    return {key: value for key, value in conf.items() if key != PRESETS}
 
 
 def describe_preset(recipe: str, preset: str) -> str:
-    """What a preset is, in one line: the comment behind its name."""
-    text = plain_yaml.read_text(_conf_path(recipe)).partition(f"\n{PRESETS}:")[2]
-    found = re.search(rf"^  {re.escape(preset)}:[ ]*#[ ]*(.*)$", text, re.MULTILINE)
-    return found.group(1).strip() if found else ""
+    """What a preset is, in one line: the comment behind its name, or that of the one it is like."""
+    path = _conf_path(recipe)
+    like = (_parse(path)[0][PRESETS][preset] or {}).get(LIKE)
+    for file, name in ((path, preset), (ROOT / "recipes" / COMMON, like)):
+        text = plain_yaml.read_text(file).partition(f"\n{PRESETS}:")[2]
+        found = re.search(rf"^  {re.escape(str(name))}:[ ]*#[ ]*(.*)$", text, re.MULTILINE)
+        if found:
+            return found.group(1).strip()
+    return ""
 
 
 def describe(recipe: str) -> str:
@@ -173,8 +180,8 @@ def _load(recipe: str) -> tuple[dict, dict[str, str], dict[str, dict]]:
     for key in OWN:
         if key not in tree:
             raise UserError(f"{path}: expected the key {key!r}, which every recipe sets itself")
-    trees = tree.pop(PRESETS, None) or {}
     tree.pop(SEARCH, None)
+    trees, to_like = tree.pop(PRESETS, None) or {}, shared.pop(PRESETS, None) or {}
     conf = {key: tree.pop(key) for key in OWN} | shared
     specs = {key: spec for key, spec in own_specs.items() if key.split(".")[0] in OWN} | specs
     for key, value in flatten(conf, stop=specs).items():
@@ -184,10 +191,16 @@ def _load(recipe: str) -> tuple[dict, dict[str, str], dict[str, dict]]:
         _put(conf, key, value)
     if not isinstance(trees, dict):
         raise UserError(f"{path}: {PRESETS} expects a mapping of presets, found {trees!r}")
-    presets = {
-        name: _partial(part or {}, conf, specs, f"{path}, preset {name}")
-        for name, part in trees.items()
-    }
+    presets = {}
+    for name, part in trees.items():
+        where, own, base = f"{path}, preset {name}", part or {}, {}
+        if isinstance(own, dict) and LIKE in own:
+            like = own.pop(LIKE)
+            if not isinstance(like, str) or like not in to_like:
+                raise UserError(f"{where}: {LIKE} expects one of {', '.join(to_like)} of {COMMON},"
+                                f" found {like!r}{nearest(str(like), to_like)}")  # fmt: skip
+            base = _partial(to_like[like], conf, specs, f"{shared_path}, preset {like}")
+        presets[name] = base | _partial(own, conf, specs, where)
     return conf, specs, presets
 
 

@@ -37,6 +37,10 @@ trainer:
   below: 0.5              # [< 1] a bound from above
 log:
   every_n_steps: 50       # [>= 1] steps
+presets:
+  quick:                  # in a moment
+    data: {examples: 6, snr_db: [0.0, 5.0]}
+    trainer: {max_epochs: 2, max_time: "1"}
 """
 
 TEXT = """\
@@ -170,7 +174,7 @@ def test_order_is_conf_then_preset_then_overrides(toy):
 )
 def test_a_recipe_may_set_any_key_of_common(toy, text, key, expected):
     before = config.flatten(config.read("toy"))
-    toy("presets:", f"{text}\npresets:")
+    toy("presets:\n  tiny:", f"{text}\npresets:\n  tiny:")
     after = config.flatten(config.read("toy"))
     assert after[key] == expected
     section = key.split(".")[0]
@@ -266,6 +270,9 @@ def test_recipe_names_cannot_leave_the_folder(toy, tmp_path):
         ("segment: 1,", "segment: a,", ["preset tiny", "data.segment", "a number"]),
         ("segment: 1,", "segment: -1,", ["preset tiny", "> 0"]),
         ("  small: {}", "  small: 3", ["preset small", "a mapping"]),
+        ("  small: {}", "  small: {like: quik}", ["preset small", "'quik'", "mean 'quick'"]),
+        ("  small: {}", "  small: {like: [1]}", ["preset small", "like", "[1]"]),
+        ("  small: {}", "  small: {like: quick, seeed: 1}", ["preset small", "'seeed'"]),
         (TEXT[TEXT.index("presets:") :], "presets: [tiny]", ["presets", "a mapping"]),
         ("lr: 1.0e-3 ", "lr: -1.0e-3 ", ["common.yml", "optim.lr", "> 0"]),
         ("lr: 1.0e-3 ", "lr: abc ", ["common.yml", "optim.lr", "> 0", "'abc'"]),
@@ -295,6 +302,18 @@ def test_conf_yml_in_another_encoding(toy, tmp_path):
     path = tmp_path / "recipes" / "toy" / "conf.yml"
     path.write_bytes(TEXT.replace("of a test", "d'été").encode("latin-1"))
     assert "UTF-8" in fault()
+
+
+def test_a_preset_like_one_of_common_begins_with_it(toy):
+    toy("  small: {}", "  small:\n    like: quick\n    trainer: {max_epochs: 3, max_time: null}")
+    plain, small = (config.flatten(config.read("toy", name)) for name in (None, "small"))
+    changed = {"data.examples": 6, "data.snr_db": [0.0, 5.0], "trainer.max_epochs": 3}
+    assert small == plain | changed
+    assert config.describe_preset("toy", "small") == "in a moment"
+    assert "presets" not in config.common()
+    toy("  small: {}", "  small:  # of its own\n    like: quick")
+    assert config.describe_preset("toy", "small") == "of its own"
+    assert "unknown preset 'quick'" in fault(preset="quick")
 
 
 def test_a_preset_may_be_empty(toy):
