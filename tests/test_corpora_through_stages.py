@@ -7,16 +7,13 @@ from pathlib import Path
 import corpus_trees
 import numpy as np
 import pytest
+import small_trainings
 
 from local import evaluate, prepare, report, train
 from local.corpus import manifest
+from local.scoring import score_table
 
-NARROW = {
-    "data.sample_rate": 8000, "data.segment": 0.1, "data.batch_size": 2, "data.num_workers": 0,
-    "trainer.accelerator": "cpu", "trainer.max_epochs": 1, "log.every_n_steps": 1,
-    "model.n_blocks": 1, "model.n_repeats": 1, "model.bn_chan": 4, "model.hid_chan": 4,
-    "model.skip_chan": 4, "model.n_filters": 8,
-}  # fmt: skip
+NARROW = small_trainings.NARROW | {"data.segment": 0.1, "trainer.max_epochs": 1}
 
 
 @pytest.fixture(autouse=True)
@@ -25,8 +22,8 @@ def here(tmp_path, monkeypatch):
 
 
 def stages(monkeypatch, model, *options, changes=None):
-    """Stages 0 to 3 in this process, of the tree ``corpus``; gives the rows of scores.csv."""
-    changes = [f"--{key}={value}" for key, value in (changes or {}).items()]
+    """Stages 0 to 3 in this process, of the tree ``corpus``; gives the scores."""
+    changes = small_trainings.options(changes or {})
     common = ["--model", model, "--name", "corpus"]
     lines = (
         (prepare, ["--data", "corpus", *options]),
@@ -39,8 +36,7 @@ def stages(monkeypatch, model, *options, changes=None):
         program.main()
     [place] = Path("exp/corpus", model).glob("scores/*/scores.csv")
     assert place.with_name("index.html").is_file()
-    with open(place, newline="") as file:
-        return list(csv.DictReader(file)), place.parent
+    return score_table.read_scores(place).to_dict("records"), place.parent
 
 
 def si_sdr(estimate, target):
