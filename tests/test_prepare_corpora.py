@@ -153,6 +153,7 @@ def test_ms_snsd_sources_are_mixed_in_training_and_once_for_the_rest(monkeypatch
     assert (
         "MS-SNSD (ms_snsd:sources); training mixes them; valid and test are mixed once" in printed
     )
+    assert "such as all of clean_test, counts as one speaker" in printed
     assert "nothing of valid" in printed
     train = list(rows("train").values())
     assert {row.group for row in train if row.voice} < {f"p{226 + i}" for i in range(6)}

@@ -7,7 +7,8 @@ Reddy et al., "The Interspeech 2020 deep noise suppression challenge", 2020; nam
 
 The three folders lie side by side, here or in training/, training_set/ or train/, also below
 datasets/. The test set, ``test_set/synthetic/no_reverb`` and ``with_reverb``, has the folders noisy
-and clean only: its noise is the noisy file minus the clean one. Without it a tenth is held out.
+and clean only: its noise is the noisy file minus the clean one. Without it a tenth is held out. Of
+with_reverb, ``datasets/test_set/README.md`` says that the clean files were given the reverberation.
 
 The SNR in a name is of the active parts (``audiolib.py: segmental_snr_mixer``): it is the level,
 and is not checked. Where CLEAN ends and NOISE begins, a name does not tell, so each is a group.

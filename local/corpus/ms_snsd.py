@@ -85,6 +85,16 @@ def owner(folder: str, name: str) -> str:
     return speaker[1] if speaker else f"{folder}/{name}"
 
 
+def note(part: str) -> str:
+    """What is done with sources, and what is not known of them."""
+    if part != "sources":
+        return ""
+    return (
+        "training mixes them; valid and test are mixed once; a file whose name gives no speaker,"
+        " such as all of clean_test, counts as one speaker"
+    )
+
+
 def read(root: Path, part: str) -> dict[str, Listing]:
     """Train and, where it is there, test, of the part ``mixtures``."""
     splits = {"train": TRAIN} | ({"test": TEST} if have(root, TEST.mix, *TEST.voice) else {})
@@ -109,6 +119,6 @@ CORPUS = Corpus(
     (*(f for pair in SOURCES.values() for f in pair), TRAIN.mix, *TRAIN.voice, *TRAIN.noise),
     parts,
     read,
-    lambda part: "training mixes them; valid and test are mixed once" * (part == "sources"),
+    note,
     alone,
 )
