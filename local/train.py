@@ -240,7 +240,7 @@ def descend(
     import torch
     from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-    from local.training import precision, pruning
+    from local.training import precision, pruning, trackers
     from local.training.adversarial import AdversarialSystem
     from local.training.progress_lines import ProgressLines
     from local.training.saved_state import AtomicFile, LastCheckpoint
@@ -266,6 +266,11 @@ def descend(
         callbacks.append(ProgressLines())
     if settings["patience"]:
         callbacks.append(pl.callbacks.EarlyStopping("val_loss", patience=settings["patience"]))
+    followed = trackers.start(last.parent.parent / "logs", conf)
+    if conf["log"]["examples_every"] and len(followed) > 1:
+        from local.reporting import figures
+
+        callbacks.append(trackers.Examples(conf["log"]["examples_every"], figures.spectrograms))
     trainer = pl.Trainer(
         accelerator=settings["accelerator"],
         devices=settings["devices"],
@@ -275,7 +280,7 @@ def descend(
         max_epochs=settings["max_epochs"],
         accumulate_grad_batches=settings["accumulate"],
         callbacks=callbacks,
-        logger=_loggers(last.parent.parent / "logs", conf["log"]),
+        logger=followed,
         log_every_n_steps=min(conf["log"]["every_n_steps"], max(1, len(system.train_data))),
         num_sanity_val_steps=-1 if warm else 0,  # all of it; not where a state is continued
         reload_dataloaders_every_n_epochs=1,
@@ -289,6 +294,8 @@ def descend(
         trainer.fit(system, ckpt_path=str(last) if last.is_file() else None, weights_only=True)
     except SystemExit:  # Lightning's answer to Ctrl-C
         raise KeyboardInterrupt from None
+    finally:
+        trackers.finish(followed)
     if trainer.global_rank != 0:
         return None
     best = system.best
@@ -329,16 +336,6 @@ def _strategy(system, settings: dict) -> str:
     with torch.random.fork_rng():
         unused = has_unused_parameters(system, (mix.unsqueeze(0), sources.unsqueeze(0)))
     return "ddp_find_unused_parameters_true" if unused else "ddp"
-
-
-def _loggers(folder: Path, settings: dict) -> list:
-    """CSV always, one version per start of the program; TensorBoard beside it if asked for."""
-    from pytorch_lightning import loggers
-
-    chosen = [loggers.CSVLogger(folder.parent, name=folder.name)]
-    if settings["tensorboard"]:
-        chosen.append(loggers.TensorBoardLogger(folder.parent, name=folder.name))
-    return chosen
 
 
 def _majority_order(system) -> tuple[str, ...]:

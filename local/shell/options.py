@@ -71,6 +71,7 @@ CHOICES = {"model", "data", "voices", "preset"}
 """Options without any of which the weights that ship have a first look at the embedded data."""
 FOLDERS = ("voices", "noises", "rooms")
 """Options of stage 0 whose folders are seen from where the user stands."""
+YES = ("true", "yes", "on")  # as YAML has it
 
 TUNE = (
     Option("sampler", "tpe|random|grid", "default tpe; without a range a grid"),
@@ -301,6 +302,7 @@ def _stages(folder: str, given: dict, model: str, settings: list) -> list[tuple[
     # an extra for metrics has the name that theirs begin with
     asked = given.get("metrics", "").lower().replace("-", "_").replace(",", " ").split()
     wanted += dict.fromkeys(name.partition("_")[0] for name in asked)
+    wanted += ["wandb"] if dict(settings).get("log.wandb", "").lower() in YES else []
     return [
         ("first", str(first)), ("last", str(last)),
         *_each("extra", [extra for extra in wanted if extra in extras()]),

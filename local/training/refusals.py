@@ -5,7 +5,10 @@ what several keys, or a name of torch or Asteroid, decide. These are imported on
 name is not common.yml's own: that takes seconds.
 """
 
+import importlib.metadata
+
 from local.base import config
+from local.base.errors import UserError
 
 
 def check(conf: dict) -> None:
@@ -15,6 +18,7 @@ def check(conf: dict) -> None:
         UserError: the line that the training would end with.
     """
     common, data = config.common(), conf["data"]
+    check_packages(conf["log"])
     if any(data[key] != common["data"][key] for key in ("snr_db", "gain_db", "augment")):
         from local.training.augment import Chain
         from local.training.ranges import pair
@@ -38,6 +42,23 @@ def check(conf: dict) -> None:
 
         optimizer = make_optimizer(torch.nn.Linear(1, 1), conf["optim"])
         make_scheduler(optimizer, conf["scheduler"], steps_per_epoch=1)
+
+
+def check_packages(log: dict) -> None:
+    """Whether the package of what follows the training is installed.
+
+    Args:
+        log: that section of the settings.
+
+    Raises:
+        UserError: it is not.
+    """
+    if log["wandb"]:
+        try:
+            importlib.metadata.version("wandb")
+        except importlib.metadata.PackageNotFoundError:
+            raise UserError("log.wandb needs the package wandb: ./run.sh --log.wandb true"
+                            " installs it (or pip install 'winnow[wandb]')") from None  # fmt: skip
 
 
 def _names(conf: dict, section: str) -> tuple:
