@@ -118,7 +118,7 @@ def _main() -> None:
         return export.main()
     if sys.argv[1:2] == ["score"]:  # a program of its own, run as `python -m` would
         del sys.argv[1]
-        return runpy.run_module("local.score", run_name="__main__")
+        return runpy.run_module("local.score", run_name="__main__", alter_sys=True)
     args = _parse()
     if args.stream:
         from local.separation import stream

@@ -421,6 +421,28 @@ def test_a_table_of_medians(tree, monkeypatch):
     assert f"| {float(row['median']):.1f} ({float(row['mad']):.1f}) |" in text
 
 
+def test_a_table_of_ratings(tree, monkeypatch):
+    path = tree / "recipes" / "tables.yml"
+    path.write_text("quality: {title: Quality, note: None, shown: rating}\n")
+    with pytest.raises(UserError, match="shown 'rating'; did you mean 'ratings'"):
+        readmes.texts()
+    path.write_text("quality: {title: Quality, note: None, shown: ratings}\n")
+    folder = make_experiment(tree)
+    [scores] = folder.glob("scores/*/by_snr.csv")
+    table = pandas.read_csv(scores, dtype=str, keep_default_na=False)
+    rated = table[(table["source"] == "voice") & table["metric"].str.match("stoi(_mix)?$")]
+    rated = rated.assign(metric=rated["metric"].str.replace("stoi", "dnsmos_ovrl"), mean="2.5")
+    pandas.concat([table, rated]).to_csv(scores, index=False)
+    run(monkeypatch, "add", folder)
+    text = readmes.texts()[tree / "recipes" / "RESULTS.md"]
+    assert "DNSMOS OVRL at each SNR and its mean" in text
+    head, _, mixture, line = cells_of(text)
+    assert head == ["", "-5 dB", "0 dB", "5 dB", "10 dB", "mean", "voice SI-SDR", *head[7:]]
+    assert mixture[1:5] == line[1:5] == ["2.50"] * 4
+    assert mixture[5].startswith("2.50 [")
+    assert float(line[6]) == float(mixture[6]) + 6
+
+
 def test_rows_of_a_table_that_is_gone(tree, monkeypatch):
     run(monkeypatch, "add", make_experiment(tree), "--table", "speed_of_learning")
     (tree / "recipes" / "tables.yml").write_text("quality: {title: Quality, note: None}\n")

@@ -48,11 +48,15 @@ DEFAULT_TABLE = "quality"
 CENTRES = ("mean", "median")  # what a table may show
 
 
+SHOWN = ("scores", "ratings")  # which columns it may have
+
+
 KEPT = (
     ("voice", "si_sdr"), ("voice", "si_sdr_imp"), ("noise", "si_sdr"), ("noise", "si_sdr_imp"),
     ("voice", "sdr_v4"), ("noise", "sdr_v4"), ("voice", "stoi"), ("voice", "pesq_wb"),
     ("voice", "pesq_nb"), ("voice", "sir_v4"), ("voice", "sar_v4"), ("noise", "sir_v4"),
-    ("noise", "sar_v4"),
+    ("noise", "sar_v4"), ("voice", "dnsmos_ovrl"), ("voice", "dnsmos_sig"), ("voice", "dnsmos_bak"),
+    ("voice", "dnsmos_p808"), ("voice", "csig"), ("voice", "cbak"), ("voice", "covl"),
 )  # fmt: skip
 """Source and metric of what is copied from an experiment's scores, in the order of the rows."""
 
@@ -62,24 +66,25 @@ def known_tables() -> dict[str, dict]:
 
     That is ``title``; ``note``, how far it was trained; ``under_trained``, whether networks are;
     ``statistic``, what is shown of the scores: ``mean``, where nothing is said, or ``median``, with
-    the median absolute deviation; and ``short``, the experiments that README.md shows.
+    the median absolute deviation; ``shown``, its columns: ``scores``, where nothing is said, or
+    ``ratings``, predicted opinions; and ``short``, the experiments that README.md shows.
 
     Raises:
-        UserError: a table without the first two, an unknown key, another statistic, or a name
-            that means something else.
+        UserError: a table without the first two, an unknown key, another statistic or other
+            columns, or a name that means something else.
     """
     path = ROOT / "recipes" / "tables.yml"
     found = disk.read_yaml(path) or {}
-    defaults = {"under_trained": False, "statistic": "mean", SHORT: []}
+    defaults = {"under_trained": False, "statistic": "mean", "shown": SHOWN[0], SHORT: []}
     for name, about in found.items():
         if not isinstance(about, dict) or set(about) - set(defaults) != {"title", "note"}:
             raise UserError(f"{path}: table {name!r}: expected title and note, and at most"
                             f" {', '.join(defaults)} beside them; found {about!r}")  # fmt: skip
         about |= {key: value for key, value in defaults.items() if key not in about}
-        statistic = about["statistic"]
-        if statistic not in CENTRES:
-            raise UserError(f"{path}: table {name!r}: statistic {statistic!r}"
-                            f"{nearest(str(statistic), CENTRES)}")  # fmt: skip
+        for key, known in (("statistic", CENTRES), ("shown", SHOWN)):
+            if about[key] not in known:
+                raise UserError(f"{path}: table {name!r}: {key} {about[key]!r}"
+                                f"{nearest(str(about[key]), known)}")  # fmt: skip
         if name in (*RESERVED, *config.recipes()):
             raise UserError(f"{path}: table {name!r} has the name of something else; rename it")
     return found

@@ -46,6 +46,18 @@ QUALITY = (
 VOICE = Shown("voice", "si_sdr", "voice SI-SDR", interval=True, per_level=True)
 GAIN = Shown("voice", "si_sdr_imp", "improvement", interval=True)
 FULL = (VOICE, GAIN, *QUALITY)
+RATINGS = (
+    Shown("voice", "dnsmos_ovrl", "DNSMOS OVRL", 2, interval=True, per_level=True),
+    Shown("voice", "dnsmos_sig", "SIG", 2),
+    Shown("voice", "dnsmos_bak", "BAK", 2),
+    Shown("voice", "dnsmos_p808", "P.808", 2),
+    Shown("voice", "csig", "CSIG", 2),
+    Shown("voice", "cbak", "CBAK", 2),
+    Shown("voice", "covl", "COVL", 2),
+    Shown("voice", "pesq_wb", "WB-PESQ", 2),
+    Shown("voice", "si_sdr", "voice SI-SDR"),
+)
+COLUMNS = dict(zip(published.SHOWN, (FULL, RATINGS), strict=True))
 IN_SHORT = (VOICE, *(column for column in QUALITY if column.metric != "sdr_v4"))
 BY_LEVEL = (
     VOICE,
@@ -55,6 +67,8 @@ BY_LEVEL = (
     Shown("voice", "stoi", "STOI", 2),
     Shown("voice", "pesq_wb", "WB-PESQ", 2),
     Shown("voice", "pesq_nb", "NB-PESQ", 2),
+    Shown("voice", "covl", "COVL", 2),
+    Shown("voice", "dnsmos_ovrl", "DNSMOS OVRL", 2),
     Shown("noise", "si_sdr", "noise SI-SDR", interval=True),
     Shown("noise", "sdr_v4", "SDR"),
     Shown("noise", "sir_v4", "SIR"),
@@ -73,7 +87,7 @@ def full(rows: Rows, about: dict, folder: Path) -> list[str]:
     title = about["title"] + (f": {UNDER_TRAINED}" if about["under_trained"] else "")
     lines = [f"## {title}", "", about["note"]]
     for part in _test_sets(rows):
-        lines += ["", *_markdown(part, about["statistic"], folder)]
+        lines += ["", *_markdown(part, about["statistic"], folder, COLUMNS[about["shown"]])]
     return lines
 
 
@@ -157,15 +171,18 @@ def _test_sets(rows: Rows) -> list[Rows]:
     return [[row for row in rows if (row["data"], row["test_hash"]) == key] for key in keys]
 
 
-def _markdown(rows: Rows, statistic: str, folder: Path | None) -> list[str]:
+def _markdown(
+    rows: Rows, statistic: str, folder: Path | None, shown: tuple[Shown, ...] = FULL
+) -> list[str]:
     """The results on one test set: a line per experiment, the best voice SI-SDR first.
 
     ``folder``: from where each line links to its recipe; None: the lines have no links.
+    ``shown``: the columns; the first has one for each level.
     """
     found, levels = _by_key(rows), _levels(rows)
     columns = [
         (column, level)
-        for column in _given(rows, FULL)
+        for column in _given(rows, shown)
         for level in (*(levels if column.per_level else ()), ALL)
     ]
     ranked = _ranked(rows)
@@ -183,7 +200,7 @@ def _markdown(rows: Rows, statistic: str, folder: Path | None) -> list[str]:
         body.append(((_name(origin, folder),), *cells(origin["experiment"]), *_effort(origin)))
     header = [_head(c, level, statistic) for c, level in columns]
     kept = _worth_showing(("", *header, *EFFORT), body[1:])
-    caption = f"{_caption(rows)}; voice SI-SDR at each SNR and its {statistic}"
+    caption = f"{_caption(rows)}; {shown[0].head} at each SNR and its {statistic}"
     header = ["", *header, *EFFORT]
     return _lines(caption, [header[k] for k in kept], [[row[k] for k in kept] for row in body])
 
