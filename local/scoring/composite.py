@@ -14,12 +14,15 @@ comes with Loizou, "Speech Enhancement: Theory and Practice" (2nd edition, 2013)
 on VoiceBank-DEMAND report. Signals are float64 (time,), full scale is 1.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 WINDOW = 0.03  # seconds in a frame, of which a quarter passes from one to the next
 KEPT = 0.95  # of the frames, the best, whose mean is LLR or WSS
 SEGMENT_DB = -10.0, 35.0  # limits of a frame's SNR
 RATINGS = 1.0, 5.0
+AT_ONCE = 4096  # frames, half a minute
 EPS = np.finfo(float).eps
 
 # critical bands of WSS: Hz, in the middle and wide
@@ -63,9 +66,12 @@ def raw_pesq(mos_lqo: float) -> float:
 
 def segmental_snr(reference, estimate, rate: int) -> float:
     """Mean over frames of the SNR in dB, each within ``SEGMENT_DB``."""
-    signal, error = _frames(reference, rate), _frames(reference - estimate, rate)
-    ratios = np.square(signal).sum(1) / (np.square(error).sum(1) + EPS)
-    return float(np.clip(10 * np.log10(ratios + EPS), *SEGMENT_DB).mean())
+
+    def measure(signal, heard):
+        ratios = np.square(signal).sum(1) / (np.square(signal - heard).sum(1) + EPS)
+        return np.clip(10 * np.log10(ratios + EPS), *SEGMENT_DB)
+
+    return float(_of_frames(measure, reference, estimate, rate).mean())
 
 
 def llr(reference, estimate, rate: int) -> float:
@@ -76,14 +82,17 @@ def llr(reference, estimate, rate: int) -> float:
     and Clements 1988). Frames in which rounding leaves no ratio do not count.
     """
     order = 10 if rate < 10000 else 16
-    lags = _autocorrelation(_frames(reference + EPS, rate), order)
-    own = _predictor(lags)
-    other = _predictor(_autocorrelation(_frames(estimate + EPS, rate), order))
     distance = np.abs(np.subtract.outer(np.arange(order + 1), np.arange(order + 1)))
-    matrices = lags[:, distance]
-    with np.errstate(all="ignore"):
-        error, least = (np.einsum("ti,tij,tj->t", a, matrices, a) for a in (other, own))
-        ratios = np.log(error / least)
+
+    def measure(signal, heard):
+        lags = _autocorrelation(signal, order)
+        matrices = lags[:, distance]
+        predictors = _predictor(_autocorrelation(heard, order)), _predictor(lags)
+        with np.errstate(all="ignore"):
+            error, least = (np.einsum("ti,tij,tj->t", a, matrices, a) for a in predictors)
+            return np.log(error / least)
+
+    ratios = _of_frames(measure, reference + EPS, estimate + EPS, rate)
     return _best(ratios[np.isfinite(ratios)])
 
 
@@ -93,22 +102,34 @@ def wss(reference, estimate, rate: int) -> float:
     The squared difference of slopes in dB between neighbouring critical bands. Slopes at peaks
     weigh most: near the largest band of the frame, and near the next peak (Klatt 1982).
     """
-    energies = [_band_energies(x + EPS, rate) for x in (reference, estimate)]
-    slopes = [np.diff(energy) for energy in energies]
-    pairs = zip(energies, slopes, strict=True)
-    weights = sum(_slope_weights(energy, slope) for energy, slope in pairs) / 2
-    difference = np.square(slopes[0] - slopes[1])
-    return _best((weights * difference).sum(1) / weights.sum(1))
+
+    def measure(*frames):
+        energies = [_band_energies(x, rate) for x in frames]
+        slopes = [np.diff(energy) for energy in energies]
+        pairs = zip(energies, slopes, strict=True)
+        weights = sum(_slope_weights(energy, slope) for energy, slope in pairs) / 2
+        return (weights * np.square(slopes[0] - slopes[1])).sum(1) / weights.sum(1)
+
+    return _best(_of_frames(measure, reference + EPS, estimate + EPS, rate))
+
+
+def _of_frames(measure: Callable, reference, estimate, rate: int) -> np.ndarray:
+    """What ``measure`` says of the frames (frame, time) of two signals, ``AT_ONCE`` at a time."""
+    length = round(WINDOW * rate)
+    hann = 0.5 * (1 - np.cos(2 * np.pi * np.arange(1, length + 1) / (length + 1)))
+    frames = [_frames(signal, rate) for signal in (reference, estimate)]
+    blocks = [slice(at, at + AT_ONCE) for at in range(0, len(frames[0]), AT_ONCE)]
+    return np.concatenate([measure(*(of[block] * hann for of in frames)) for block in blocks])
 
 
 def _frames(signal, rate: int) -> np.ndarray:
-    """(frame, time) under a Hann window; composite.m leaves out the last one that would fit."""
+    """(frame, time), a view; composite.m leaves out the last one that would fit."""
     length = round(WINDOW * rate)
     hop = length // 4
     count = max(0, int(len(signal) / hop - length / hop))
-    starts = hop * np.arange(count)
-    hann = 0.5 * (1 - np.cos(2 * np.pi * np.arange(1, length + 1) / (length + 1)))
-    return signal[starts[:, None] + np.arange(length)] * hann
+    if not count:
+        return np.empty((0, length))
+    return np.lib.stride_tricks.sliding_window_view(signal, length)[::hop][:count]
 
 
 def _best(distances) -> float:
@@ -137,9 +158,8 @@ def _predictor(lags) -> np.ndarray:
     return taps
 
 
-def _band_energies(signal, rate: int) -> np.ndarray:
-    """(frame, band) in dB."""
-    frames = _frames(signal, rate)
+def _band_energies(frames, rate: int) -> np.ndarray:
+    """(frame, band) in dB, of (frame, time)."""
     bins = 2 ** int(np.ceil(np.log2(2 * frames.shape[1]))) // 2
     power = np.square(np.abs(np.fft.rfft(frames, 2 * bins)))[:, :bins]
     middle, width = (BANDS.T / (rate / 2) * bins)[:, :, None]

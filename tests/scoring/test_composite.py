@@ -58,6 +58,13 @@ def test_an_estimate_that_is_the_voice_at_another_level():
     assert composite.composite(voice, voice, 16000, pesq=4.6)["csig"] == 5  # not 5.87
 
 
+def test_frames_of_long_files_are_measured_some_at_a_time(monkeypatch):
+    voice, mix = sounds("0002/mix_snr_0.wav", 16000)
+    whole = composite.composite(voice, mix, 16000, pesq=2.0)
+    monkeypatch.setattr(composite, "AT_ONCE", 7)
+    assert composite.composite(voice, mix, 16000, pesq=2.0) == pytest.approx(whole, abs=1e-12)
+
+
 def test_predictors_solve_the_normal_equations():
     frames = np.random.default_rng(0).standard_normal((3, 200)).cumsum(1)
     lags = composite._autocorrelation(frames, 4)
