@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pandas
 import pytest
+import scored_experiments
 import yaml
 
 from local import results
@@ -57,15 +58,15 @@ def make_experiment(root, name, ahead, recipe="ant", home="exp/garden"):
     about |= dict.fromkeys(
         ("parameters", "macs_per_second", "audio_seconds_seen", "real_time_factor")
     )
-    (scores / "scores.yml").write_text(yaml.safe_dump(about))
     spread = np.random.default_rng(0).normal(size=(len(LEVELS), GROUPS))
     rows = [
         {"id": f"{k}_{level:g}", "snr_db": level, "group": f"g{k}", "source": source,
-         "si_sdr": sign * level + spread[i, k] + ahead[level], "failed": ""}
+         "si_sdr": sign * level + spread[i, k] + ahead[level], "si_sdr_mix": sign * level,
+         "failed": ""}
         for i, level in enumerate(LEVELS) for k in range(GROUPS)
         for source, sign in (("voice", 1), ("noise", -1))
     ]  # fmt: skip
-    pandas.DataFrame(rows).to_csv(scores / "scores.csv", index=False)
+    scored_experiments.write_scores(scores / "scores.csv", pandas.DataFrame(rows), about)
     (scores / "by_snr.csv").write_text("")
     return folder
 
