@@ -141,7 +141,7 @@ def write_figures(
         ),
         "output_against_input.svg": (
             figures.output_against_input(scores, metric),
-            f"{name} of each estimate against that of its mixture. Above the line it has improved.",
+            f"{name} of each estimate against that of its mixture. Above the line it is better.",
             "",
         ),
     }  # fmt: skip

@@ -224,7 +224,7 @@ def test_one_experiment_only(here, monkeypatch, capsys):
     make_scored("ant")
     place = run(monkeypatch, "--name", "garden")
     check_page(place)
-    assert "ant has no rival here" in capsys.readouterr().out
+    assert "ant is the only system here" in capsys.readouterr().out
     assert pandas.read_csv(place / "differences.csv").empty
     assert not pandas.read_csv(place / "means.csv")["best"].any()
 

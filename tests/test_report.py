@@ -519,9 +519,9 @@ def only_stoi(scores):
 @pytest.mark.parametrize(
     ("rows", "change", "says"),
     [
-        (1, None, "no interval can be given"),
+        (1, None, "there is no interval"),
         (3, first_level, None),
-        (5, one_group, "no interval can be given"),
+        (5, one_group, "there is no interval"),
         (4, one_failed_everywhere, "silent"),
         (4, most_failed, None),
         (20, continuous, "SNRs are in bins with the edges -10, -5, 0, 5, 10, 15 dB"),

@@ -250,35 +250,33 @@ def notes(standings: Standings) -> list[str]:
     """What has to be known to read the tables."""
     contest = next(iter(standings.contests.values()))
     said = [
-        f"{MARK.strip()} marks the best of a column where it differs from the runner-up, and a"
-        f" difference that is one: p < {significance.ALPHA} in a Wilcoxon signed-rank test on the"
-        " means of groups, two-sided, corrected after Holm over all pairs and all columns of the"
-        " table."
-        " What is not marked may be chance.",
+        f"{MARK.strip()} marks the best of a column if it is significantly better than the second,"
+        f" and every significant difference: p < {significance.ALPHA} in a two-sided Wilcoxon"
+        " signed-rank test on the means of groups, corrected after Holm over all pairs and columns"
+        " of the table. What is not marked may be chance.",
         *tables.interval_notes(contest.means),
-        "Differences are paired: both systems on the same examples, the same draws of groups for"
-        " both. They can be sure where the intervals of two means overlap.",
-        "A mean is over the examples that the system has a value for, as in its own report (n in"
-        " means.csv). A paired test needs both values: tests and differences are of the examples"
-        " that every system has a value for. A system that has none at all in a metric stands"
-        " there without one.",
-        "Noise over residual: SI-SDR of the noise estimate minus SI-SDR of what is left of"
-        " the mixture when the voice estimate, at its best scale, is taken away. Above 0 the"
-        " noise output earns its place; the verdict is open where the interval holds 0. Read it"
-        " beside the noise's own score: of a voice estimate that is still the whole mixture nothing"
-        " is left over, and any noise output is better than nothing.",
-        "MAC: multiply-accumulate operations, per second of audio. Real-time factor: seconds of"
-        " computing per second of audio, one thread. Audio seen: how much in training, over all"
-        " epochs.",
+        "Differences are paired: both systems have the same examples and the same draws of groups."
+        " So a difference can be significant though the intervals of the two means overlap.",
+        "A mean is over the examples for which the system has a value, as in its own report (n in"
+        " means.csv). Tests and differences use the examples for which every system has a value."
+        " A system without any value in a metric has an empty cell there.",
+        "Noise over residual: SI-SDR of the noise estimate minus SI-SDR of the residual, which is"
+        " the mixture minus the voice estimate at its best scale. Above 0 the noise output earns"
+        " its place; if the interval includes 0, the question is open. Read it beside the noise's"
+        " own score: if the voice estimate is still the whole mixture, the residual is empty, and"
+        " any noise output is better.",
+        "MAC: multiply-accumulate operations per second of audio. Real-time factor: seconds of"
+        " computing per second of audio on one thread. Audio seen: seconds of audio in training,"
+        " over all epochs.",
     ]
     if len(standings.rivals) == 1:
-        said.insert(0, f"{standings.rivals[0]} has no rival here: nothing can be tested.")
+        said.insert(0, f"{standings.rivals[0]} is the only system here: there is nothing to test.")
     if len(standings.rivals) < len(standings.contenders):
-        said.append("A bound was given the references: what its kind of mask could reach at most,"
-                    " no rival.")  # fmt: skip
+        said.append("A bound is given the references. It shows the most that its kind of mask can"
+                    " reach, and takes no part in the tests.")  # fmt: skip
     if any(len(of.seeds) > 1 for of in standings.contenders):
-        said.append("Where a system was trained from several seeds, its score of an example is the"
-                    " mean over them; no interval covers the spread between seeds.")  # fmt: skip
+        said.append("If a system was trained from several seeds, its score of an example is their"
+                    " mean. The intervals do not include how much the seeds differ.")  # fmt: skip
     return said
 
 

@@ -200,17 +200,18 @@ def interval_notes(table: pandas.DataFrame) -> list[str]:
     """What has to be known to read intervals and levels; ``table``: snr_db, n, n_groups."""
     groups = table.loc[table["n"] > 0, "n_groups"]
     said = [
-        "Intervals are 95 % intervals of the mean and cover the sampling of the test set, not of"
-        f" training seeds. They are a seeded bootstrap ({statistics.RESAMPLES:,} draws, expanded"
-        " percentiles after Hesterberg 2015) over groups: examples of one group, such as those with"
-        " one recording of noise, are not independent.",
+        "Intervals are 95 % intervals of the mean. They say what another test set could give, not"
+        " another training seed. They come from a seeded bootstrap"
+        f" ({statistics.RESAMPLES:,} draws, expanded percentiles after Hesterberg 2015) over groups,"
+        " because examples of one group, such as those with one recording of noise, are not"
+        " independent.",
     ]
     if (groups < 2).any():
-        said.append("Where there is one group only, no interval can be given.")
+        said.append("With one group only there is no interval.")
     if ((groups > 1) & (groups < FEW)).any():
         said.append(
-            f"With fewer than {FEW} groups an interval is too narrow: it holds the mean in about"
-            " 50, 75, 85, 90 % of cases with 2, 3, 4, 5 groups."
+            f"With fewer than {FEW} groups an interval is too narrow: with 2, 3, 4, 5 groups it"
+            " includes the true mean in about 50, 75, 85, 90 % of cases."
         )
     if statistics.binned(table):
         said.append(
