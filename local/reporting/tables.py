@@ -201,10 +201,9 @@ def interval_notes(table: pandas.DataFrame) -> list[str]:
     groups = table.loc[table["n"] > 0, "n_groups"]
     said = [
         "Intervals are 95 % intervals of the mean. They say what another test set could give, not"
-        " another training seed. They come from a seeded bootstrap"
-        f" ({statistics.RESAMPLES:,} draws, expanded percentiles after Hesterberg 2015) over groups,"
-        " because examples of one group, such as those with one recording of noise, are not"
-        " independent.",
+        f" another training seed. They come from a seeded bootstrap ({statistics.RESAMPLES:,}"
+        " draws, expanded percentiles after Hesterberg 2015) over groups, because examples"
+        " of one group, such as those with one recording of noise, are not independent.",
     ]
     if (groups < 2).any():
         said.append("With one group only there is no interval.")
