@@ -4,7 +4,8 @@ import math
 import warnings
 from pathlib import Path
 
-import matplotlib
+import matplotlib.figure
+import matplotlib.ticker
 import numpy as np
 import optuna
 import pandas
@@ -153,24 +154,44 @@ def plots(folder: Path, search: Search, trials: list[optuna.trial.FrozenTrial]) 
     drawn = {}
     if len(complete) <= MANY:
         drawn["settings.svg"] = figures.settings(_settings(search, complete))
+    drawn |= _optunas(search, trials, complete)
+    for file, figure in drawn.items():
+        figures.write(figure, folder / file)
+    return list(drawn)
+
+
+def _optunas(search: Search, trials: list, complete: list) -> dict[str, matplotlib.figure.Figure]:
+    """Optuna's own figures by the names of their files."""
     matplotlib.use("Agg")
     from matplotlib import pyplot
     from optuna.visualization import matplotlib as optunas
 
-    makers = {"history": optunas.plot_optimization_history, "slices": optunas.plot_slice}
-    if len(complete) > 1 and len({of.value for of in complete}) > 1:
-        makers["importance"] = optunas.plot_param_importances
-    if any(of.intermediate_values for of in trials):
-        makers["validation"] = optunas.plot_intermediate_values
+    judged = search.study.user_attrs[study.ASKED]["objective"]
+    value = {"target_name": tables.column("si_sdr") + f", {judged}"}
+    drawn = {}
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna calls its own plots experimental
-        for label, maker in makers.items():
-            axes = np.ravel(maker(search.study))[0]
-            drawn[f"{label}.svg"] = axes.figure
-        for file, figure in drawn.items():
-            figures.write(figure, folder / file)
+        drawn["history"] = optunas.plot_optimization_history(search.study, **value)
+        drawn["slices"] = optunas.plot_slice(search.study, **value)
+        if len(complete) > 1 and len({of.value for of in complete}) > 1:
+            drawn["importance"] = optunas.plot_param_importances(search.study, **value)
+        if any(of.intermediate_values for of in trials):
+            drawn["validation"] = axes = optunas.plot_intermediate_values(search.study)
+            axes.set_xlabel(f"part of the training, of {pruning.STEPS}")
+            axes.set_ylabel(value["target_name"])
+            if len(trials) > MANY:
+                axes.get_legend().remove()
+        drawn = {name: np.ravel(axes) for name, axes in drawn.items()}
+        for axes in drawn["slices"]:
+            low, high = axes.get_xlim()
+            if axes.get_xscale() == "log" and high > 10 * low:  # powers of ten are names enough
+                axes.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+        for name, axes in drawn.items():
+            axes[0].figure.set_size_inches(max(6.0, 3.0 * len(axes)), 4.8)
+            if name != "slices":  # its bar of colours is for all of its axes
+                axes[0].figure.set_layout_engine("constrained")
         pyplot.close("all")
-    return list(drawn)
+    return {f"{name}.svg": axes[0].figure for name, axes in drawn.items()}
 
 
 def _settings(search: Search, complete: list[optuna.trial.FrozenTrial]) -> pandas.DataFrame:
