@@ -221,6 +221,14 @@ def test_faults_are_one_line_before_the_first_trial(run, argv, said, tmp_path):
     assert not list(tmp_path.glob("exp/*/*/*/trials.csv"))
 
 
+def test_without_optuna_a_line_says_what_installs_it(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.delitem(sys.modules, "local.tuning.study", raising=False)
+    monkeypatch.delattr("local.tuning.study", raising=False)
+    with pytest.raises(UserError, match=r"needs the package optuna: \./run\.sh --tune installs it"):
+        run("--model", "wiener")
+
+
 @pytest.fixture
 def stages(tmp_path, monkeypatch):
     """Stage 1 in this process, and of stage 2 only that it was asked for; which were, in order.

@@ -58,11 +58,14 @@ class Search:
         self.sampler, self.pruner = sampler, pruner
         self.grid = spaces.grid(space) if sampler == "grid" else None
         self.distributions = {of.name: distribution(of) for of in space.dimensions}
-        with faults(url):
-            self.study = optuna.create_study(
-                storage=url, study_name=name, direction="maximize", load_if_exists=True,
-                pruner=pruning.make_pruner(pruner),
-            )  # fmt: skip
+        try:
+            with faults(url):
+                self.study = optuna.create_study(
+                    storage=url, study_name=name, direction="maximize", load_if_exists=True,
+                    pruner=pruning.make_pruner(pruner),
+                )  # fmt: skip
+        except ImportError as error:  # of the database's own package
+            raise UserError(f"--storage {shown(url)}: {error}") from None
         before = self.study.user_attrs.setdefault(ASKED, asked)
         if before != asked:
             key = next(key for key in asked if before.get(key) != asked[key])
@@ -205,7 +208,7 @@ def faults(url: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ImportError, optuna.exceptions.OptunaError, sqlalchemy.exc.SQLAlchemyError) as error:
+    except (optuna.exceptions.OptunaError, sqlalchemy.exc.SQLAlchemyError) as error:
         first = " ".join(str(error).split("\n")[0].split())
         raise UserError(f"--storage {shown(url)}: {first}") from error
 
