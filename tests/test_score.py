@@ -1,6 +1,7 @@
 """The program `winnow score`: DNSMOS before and after, a table, a page; networks are stand-ins."""
 
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ import pytest
 import soundfile
 
 from local import SOURCES
-from local.model import windows
+from local.model import pretrained, windows
 from local.scoring import dnsmos, metric_values, ratings
 
 RATE = 8000  # the toy's
@@ -80,19 +81,13 @@ def test_ratings_are_those_of_the_recording_and_of_each_voice(score, capfd):
                                  for system in systems]  # fmt: skip
     mono = x.mean(1)
     # the toy hears half of the band, and takes 0.75 of that as voice, the other twice of it
-    heard = windows.estimate(_toy(), mono, 16000)[0] / 0.75
+    heard = windows.estimate(pretrained.open_model("toy"), mono, 16000)[0] / 0.75
     for system, voice in (("mixture", mono), ("toy", 0.75 * heard), ("free", 2 * heard),
                           ("toy,free", 1.375 * heard)):  # fmt: skip
         expected = metric_values.dnsmos(voice, 16000)
         row = found.loc["in/a.wav", system]
         assert {name: row[name] for name in dnsmos.NAMES} == pytest.approx(expected, rel=1e-5)
         assert (row["seconds"], row["sample_rate"]) == (pytest.approx(5001 / 16000), 16000)
-
-
-def _toy():
-    from local.model import pretrained
-
-    return pretrained.open_model("toy")
 
 
 def test_the_page_plays_every_system_beside_the_mixture(score):
@@ -131,6 +126,10 @@ def test_the_same_command_continues_and_another_model_is_added(score):
     now = table()
     assert now.loc["in/a.wav"].equals(before.loc["in/a.wav"])
     assert (now.loc["in/b.wav", "dnsmos_ovrl"] != before.loc["in/b.wav", "dnsmos_ovrl"]).all()
+    [weights] = pretrained.files("toy")
+    shutil.copy(pretrained.files("free")[0], weights)  # other weights of the same name
+    assert score("in", "--model", "toy")[0] == 0
+    assert score.windows == 2
 
 
 def test_an_interrupted_run_continues(score, monkeypatch):
