@@ -21,7 +21,6 @@ from local.base.errors import UserError
 from local.corpus import manifest
 from local.model import separators, windows
 from local.scoring import example, metrics, score_table
-from local.scoring.journal import Journal
 
 CHOSEN = ["si_sdr", "snr", "sdr_v4", "stoi"]
 SCORES = "scores.csv"
@@ -405,30 +404,6 @@ def test_two_threads_of_a_worker_score_one_after_the_other(trained):
     same(read(place), one)
 
 
-def test_workers_that_die_are_one_line():
-    with pytest.raises(UserError, match="worker process died"):
-        list(parallel.results(os._exit, [1, 1], jobs=2))
-
-
-def test_a_fault_within_a_worker_keeps_its_line():
-    with pytest.raises(UserError, match=r"nowhere\.csv: not there; stage 0 makes it"):
-        list(parallel.results(manifest.read, ["nowhere.csv"] * 2, jobs=2))
-
-
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "carrier-pigeon://x", "127.0.0.1:x"])
-def test_a_scheduler_that_does_not_answer(address, monkeypatch):
-    pytest.importorskip("distributed")
-    monkeypatch.setattr(parallel, "ANSWER_SECONDS", 0.5)
-    with pytest.raises(UserError, match=f"--scheduler {address}: no Dask scheduler answers"):
-        list(parallel.results(len, ["a"], scheduler=address))
-
-
-def test_without_dask_a_scheduler_is_refused(monkeypatch):
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(UserError, match=r"pip install 'winnow\[cluster\]'"):
-        list(parallel.results(len, ["a"], scheduler="tcp://127.0.0.1:8786"))
-
-
 def main(monkeypatch, *options):
     monkeypatch.setattr(
         sys, "argv", ["evaluate", "--model", "convtasnet", "--preset", "tiny", *options]
@@ -485,41 +460,6 @@ def test_faults_of_files(trained, monkeypatch):
     test.path.unlink()
     with pytest.raises(UserError, match="stage 0 makes it"):
         main(monkeypatch)
-
-
-def test_a_journal_gives_back_what_was_written(tmp_path):
-    path = tmp_path / "sub" / "x.partial.csv"
-    rows = [
-        {"id": 'a, "b"', "source": source, "snr": 0.1 + 0.2, "stoi": float("nan"),
-         "failed": {"stoi": 'no, "none"'}}
-        for source in ("voice", "noise")
-    ]  # fmt: skip
-    with Journal(path, {"of": 1}, ["snr", "stoi"]) as journal:
-        journal.append(rows)
-    with Journal(path, {"of": 1}, ["snr", "stoi"]) as journal:
-        assert str(journal.rows) == str({rows[0]["id"]: rows})
-    with Journal(path, {"of": 2}, ["snr", "stoi"]) as journal:
-        assert not journal.rows
-
-
-@pytest.mark.parametrize(
-    "junk",
-    ["\0" * 200_000, "x" * 200_000, '"' * 200_001, "a,voice,1,2,3", "a,noise,1,2," + "[" * 100_000,
-     "a,noise,,,{}"],
-    ids=["zeros", "long", "quotes", "no mapping", "deep", "empty"],
-)  # fmt: skip
-def test_a_damaged_line_of_a_journal_is_done_again_and_costs_no_other(tmp_path, junk):
-    path = tmp_path / "x.partial.csv"
-    for name in ("a", "b"):
-        with Journal(path, {}, ["snr", "stoi"]) as journal:
-            journal.append([{"id": name, "source": source, "snr": 1.0, "stoi": 2.0, "failed": {}}
-                            for source in ("voice", "noise")])  # fmt: skip
-    lines = path.read_text().splitlines()
-    lines[2] = junk  # the voice of the first
-    path.write_text("\n".join(lines) + "\n")
-    with Journal(path, {}, ["snr", "stoi"]) as journal:
-        assert set(journal.rows) == {"b"}
-    assert "b,voice,1.0,2.0" in path.read_text()
 
 
 def test_the_program_starts_without_torch():

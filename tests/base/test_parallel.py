@@ -1,0 +1,34 @@
+"""Work in other processes and on a cluster: what goes wrong there is one line."""
+
+import os
+import sys
+
+import pytest
+
+from local.base import parallel
+from local.base.errors import UserError
+from local.corpus import manifest
+
+
+def test_workers_that_die_are_one_line():
+    with pytest.raises(UserError, match="worker process died"):
+        list(parallel.results(os._exit, [1, 1], jobs=2))
+
+
+def test_a_fault_within_a_worker_keeps_its_line():
+    with pytest.raises(UserError, match=r"nowhere\.csv: not there; stage 0 makes it"):
+        list(parallel.results(manifest.read, ["nowhere.csv"] * 2, jobs=2))
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "carrier-pigeon://x", "127.0.0.1:x"])
+def test_a_scheduler_that_does_not_answer(address, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(parallel, "ANSWER_SECONDS", 0.5)
+    with pytest.raises(UserError, match=f"--scheduler {address}: no Dask scheduler answers"):
+        list(parallel.results(len, ["a"], scheduler=address))
+
+
+def test_without_dask_a_scheduler_is_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UserError, match=r"pip install 'winnow\[cluster\]'"):
+        list(parallel.results(len, ["a"], scheduler="tcp://127.0.0.1:8786"))
