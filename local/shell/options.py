@@ -181,7 +181,7 @@ def tell(folder: str, words: list[str]) -> list[tuple[str, str]]:
         parser = build_parser(TUNE if "tune" in given else OPTIONS, HOW if "tune" in given else TOP)
         text = parser.format_help().replace("usage: ", "", 1).replace("\n\n", "\n", 1).rstrip()
         return [("say", text), ("end", "said")]
-    first_look = not given.keys() & CHOICES
+    first_look = not given.keys() & {*CHOICES, "tune"}
     model = given.get("model") or (shipped() if first_look else "convtasnet")
     check_words(unknown, model)
     if "list" in given:

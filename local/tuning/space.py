@@ -140,7 +140,7 @@ def read(models: str, preset: str | None, typed: dict[str, str]) -> Space:
 
     Raises:
         UserError: an unknown recipe, preset or key, a value that a recipe does not take, a key
-            twice; the line names the nearest right one.
+            twice, nothing that is varied; the line names the nearest right one.
     """
     names = tuple(_split(models, "|") if "|" in models else _split(models, ","))
     if not all(names) or len(set(names)) < len(names):
@@ -157,6 +157,9 @@ def read(models: str, preset: str | None, typed: dict[str, str]) -> Space:
     dimensions = [of for of in dimensions if of not in seeds]
     if len(names) > 1:
         dimensions = [Dimension((MODEL,), names), *dimensions]
+    elif not dimensions and not seeds:
+        raise UserError("nothing is varied: give a key several values or a range, such as"
+                        " --optim.lr log:1e-4..1e-2, or several recipes as --model a,b")  # fmt: skip
     space = Space(names, preset, tuple(dimensions), fixed, seeds[0].choices if seeds else ())
     check_name(space.name, "--model")
     kinds = [_check(space, name) for name in names]

@@ -169,8 +169,8 @@ def test_a_search_takes_the_place_of_the_stages_from_1_on(run, tmp_path):
         ["local.tune", "--model=convtasnet,dprnn", "--name=mine", "--preset=tiny", "--tag=t",
          *varied, *own],
     ]  # fmt: skip
-    result = run("--tune", "--stage", "1", "--name=mine")
-    assert result.calls[2:] == [["local.tune", "--model=convtasnet", "--name=mine"]]
+    result = run("--tune", "--stage", "1", "--name=mine", "--seed=0,1")
+    assert result.calls[2:] == [["local.tune", "--model=convtasnet", "--name=mine", "--seed=0,1"]]
     shown = run("--tune", "--help")
     lines = shown.out.splitlines()
     assert len(lines) <= 30
@@ -256,6 +256,7 @@ def test_comparison_is_on_the_data_of_the_experiment_before_it(checkout, stub):
         (["--tune", "--stage", "2"], ["--stage 2", "--stage 1"]),
         (["--tune", "--stage", "1", "--channel", "1"], ["--channel", "stage 0", "--stage 1"]),
         (["--tune", "--model", "blstm,convtasnett"], ["'convtasnett'", "'convtasnet'"]),
+        (["--tune"], ["nothing is varied", "--optim.lr log:1e-4..1e-2"]),
         (["--tune", "--optim.lrr", "1,2"], ["optim.lrr", "optim.lr"]),
         (["--tune", "--optim.lr", "log:0..1"], ["optim.lr", "> 0"]),
         (["--tune", "--mixture_consistency", "none|projekt"], ["'projekt'", "'project'"]),
