@@ -137,7 +137,7 @@ def prepare_unmixed(
     try:
         write_rejected(listed, rejections)
         total = len(rejections) + len(recordings)
-        findings.check_share(len(rejections), total, args.max_rejected, listed)
+        findings.check_share(len(rejections), total, args.max_rejected, listed, "files")
         recordings = unmixed.share(recordings, order)
         write_yaml(out / ROOT_FILE, about)  # before the triplets, which belong to this order
         plans = unmixed.mix(tree, recordings, order)

@@ -167,7 +167,9 @@ def test_faulty_files_are_rejected_with_a_reason(here, run, capsys):
     put(here / "voices/s1/silent.wav", np.zeros(1000))
     put(here / "noises/copy.wav", noise(1000))
     (here / "noises" / "text.wav").write_text("no sound")
-    with pytest.raises(UserError, match=r"3 of 18 .* rejected, more than 10 %.*--max-rejected 17"):
+    with pytest.raises(
+        UserError, match=r"3 of 18 files .* rejected, more than 10 %.*--max-rejected 17"
+    ):
         run()
     assert not Path("data/mine/triplets").exists()
     capsys.readouterr()

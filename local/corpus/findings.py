@@ -116,8 +116,10 @@ def check_enough(
     check_share(total - sum(map(len, splits.values())), total, max_rejected, listed)
 
 
-def check_share(rejected: int, total: int, max_rejected: float, listed: Path) -> None:
-    """Check how many mixtures, or files of what is not mixed yet, were rejected.
+def check_share(
+    rejected: int, total: int, max_rejected: float, listed: Path, what: str = "mixtures"
+) -> None:
+    """Check how many mixtures, or files that are not mixed yet, were rejected.
 
     Raises:
         UserError: more than ``max_rejected`` percent.
@@ -125,7 +127,7 @@ def check_share(rejected: int, total: int, max_rejected: float, listed: Path) ->
     percent = 100 * rejected / total
     if percent > max_rejected:
         raise UserError(
-            f"{rejected} of {total} mixtures ({percent:.1f} %) rejected, more than"
+            f"{rejected} of {total} {what} ({percent:.1f} %) rejected, more than"
             f" {max_rejected:g} %: repair the tree (all faults: {listed}) or use the rest with"
             f" --max-rejected {math.ceil(percent)}"
         )

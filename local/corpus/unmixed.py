@@ -4,6 +4,7 @@ Speakers, recordings of noise and rooms are split. What is in valid and test is 
 triplets (``corpus.mixing``). What is in train is only listed: training mixes it anew all the time.
 """
 
+import itertools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ SEED = 0  # of splits and triplets
 AS_IT_IS = Fit(1.0, 1.0, 0.0, -200.0)  # of a voice or a noise alone
 NOUNS = {VOICES: ("speaker", "speakers"), NOISES: ("recording of noise", "recordings of noise"),
          ROOMS: ("room", "rooms")}  # fmt: skip
+COLUMN = {VOICES: "voice", NOISES: "noise", ROOMS: "room"}  # of a plan
 SOURCE = {VOICES: "voice", NOISES: "noise"}
 Known = dict[Kind, list[File]]
 """The files of a corpus that says what they are, and their splits."""
@@ -153,40 +155,43 @@ def rooms(recordings: list[Recording]) -> list[Room]:
 
 
 def proof(recordings: list[Recording], plans: dict[str, list[Planned]]) -> str:
-    """One line: nothing of a speaker, recording or room in valid or test is in train.
+    """One line: nothing of valid or test is in train, nor of one in the other.
 
-    It compares what train lists with what the triplets are made of: owners, files, and samples.
+    It compares what train lists with what the triplets are made of: names of speakers, recordings
+    and rooms, files, and samples.
 
     Raises:
         RuntimeError: that is not so, which is a fault of winnow.
     """
-    content = {(r.kind.option, r.file.path): r.content.digest for r in recordings}
-    used = {"train": {(r.kind.option, r.file.path, r.file.owner)
-                      for r in recordings if r.file.split == "train"}}  # fmt: skip
-    owner = {(r.kind.option, r.file.path): r.file.owner for r in recordings}
+    of = {(r.kind, r.file.path): r for r in recordings}
+    used = {"train": [r for r in recordings if r.file.split == "train"]}
     for split, planned in plans.items():
-        files = {(kind.option, getattr(item, column)) for item in planned
-                 for kind, column in ((VOICES, "voice"), (NOISES, "noise"), (ROOMS, "room"))
-                 if getattr(item, column)}  # fmt: skip
-        used[split] = {(*file, owner[file]) for file in files}
-    names = {}
-    for split, files in used.items():
-        names[split] = {(kind, name) for kind, _, name in files}
-        if split != "train" and (
-            names[split] & names["train"]
-            or {file[:2] for file in files} & {file[:2] for file in used["train"]}
-            or {content[file[:2]] for file in files} & {content[file[:2]] for file in used["train"]}
-        ):
-            raise RuntimeError(f"{split} and train share a speaker or a recording")
+        cells = {
+            (kind, getattr(item, column)) for item in planned for kind, column in COLUMN.items()
+        }
+        used[split] = [of[kind, path] for kind, path in cells if path]
+    for one, other in itertools.combinations(used, 2):
+        common = _marks(used[one]) & _marks(used[other])
+        if common:
+            raise RuntimeError(f"{one} and {other} share {sorted(common)[0]}")
 
     def counted(split: str) -> str:
         words = []
-        for kind, (one, more) in NOUNS.items():
-            count = sum(name[0] == kind.option for name in names[split])
-            words += [f"{count} {one if count == 1 else more}"] if count else []
+        for kind, (noun, nouns) in NOUNS.items():
+            count = len({r.file.owner for r in used[split] if r.kind == kind})
+            words += [f"{count} {noun if count == 1 else nouns}"] if count else []
         return ", ".join(words)
 
     return (
         f"nothing of valid ({counted('valid')}) or test ({counted('test')}) is in train"
         f" ({counted('train')}): names, files and samples compared"
     )
+
+
+def _marks(recordings: list[Recording]) -> set[tuple[str, str, str]]:
+    """All that must not be the same in two splits."""
+    marks = set()
+    for kind, file, content in recordings:
+        marks |= {("samples", "", content.digest), ("file", kind.option, file.path),
+                  (kind.owner, kind.option, file.owner)}  # fmt: skip
+    return marks
