@@ -139,11 +139,17 @@ def collect(folder: Path, table: str = DEFAULT_TABLE) -> list[dict[str, str]]:
     return rows
 
 
-def scores_folder(folder: Path) -> Path:
-    """Where an experiment's scores lie: of its one test set, or else of today's test manifest."""
-    found = sorted(path.parent for path in folder.glob("scores/*/by_snr.csv"))
+def scores_folder(folder: Path, file: str = "by_snr.csv", stage: int = 3) -> Path:
+    """Where an experiment's scores lie: of its one test set, or else of today's test manifest.
+
+    Args:
+        folder: ``exp/<data>/<experiment>``.
+        file: that is looked for, and the stage that makes it.
+        stage: 2 or 3.
+    """
+    found = sorted(path.parent for path in folder.glob(f"scores/*/{file}"))
     if not found:
-        raise UserError(f"{folder}: no scores/<test hash>/by_snr.csv; stage 3 makes it")
+        raise UserError(f"{folder}: no scores/<test hash>/{file}; stage {stage} makes it")
     if len(found) > 1:
         from local.corpus import manifest
 

@@ -37,7 +37,7 @@ def against(model: Path, others: list[Path]) -> pandas.DataFrame:
         UserError: no experiment, not scored on that test set, or one of a name twice.
     """
     model = Path(os.path.abspath(model))
-    test_hash = published.scores_folder(model).name
+    test_hash = published.scores_folder(model, "scores.csv", 2).name
     found = [
         contenders.read(Experiment(Path(os.path.abspath(path))), test_hash)
         for path in (model, *others)

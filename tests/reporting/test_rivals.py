@@ -67,7 +67,6 @@ def make_experiment(root, name, ahead, recipe="ant", home="exp/garden"):
         for source, sign in (("voice", 1), ("noise", -1))
     ]  # fmt: skip
     scored_experiments.write_scores(scores / "scores.csv", pandas.DataFrame(rows), about)
-    (scores / "by_snr.csv").write_text("")
     return folder
 
 
