@@ -26,12 +26,13 @@ import sys
 from pathlib import Path
 
 from local import SOURCES
+from local.base.command_line import DEVICES
 from local.base.errors import Parser, UserError, guard
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
+ABOVE = ("follow", "noise", "voice")  # as local.model.above has them, which imports torch
 
 
-def separate(mix, rate: int, model=None, device: str = "auto") -> dict:
+def separate(mix, rate: int, model=None, device: str = "auto", above: str = ABOVE[0]) -> dict:
     """Voice and noise of a recording, as the program ``winnow`` estimates them.
 
     Args:
@@ -41,14 +42,16 @@ def separate(mix, rate: int, model=None, device: str = "auto") -> dict:
         model: what ``--model`` takes, or, to load it only once, what
             ``local.model.pretrained.open_model`` returned; None: the default model.
         device: auto, cpu, cuda or mps.
+        above: whose is what lies above the model's band: noise, voice, or shared out as the octave
+            below (follow).
 
     Returns:
         ``{"voice": ..., "noise": ...}``, each of the kind, shape, type and device of ``mix``, at
         its rate and at the model's level, never clipped.
 
     Raises:
-        UserError: another array, no samples, NaN or infinite samples, an unknown model or device,
-            a rate out of range.
+        UserError: another array, no samples, NaN or infinite samples, an unknown model, device or
+            ``above``, a rate out of range.
     """
     import numpy as np
     import torch
@@ -59,13 +62,17 @@ def separate(mix, rate: int, model=None, device: str = "auto") -> dict:
     array = mix.detach() if tensor else _array(mix)
     floating = array.is_floating_point() if tensor else array.dtype.kind == "f"
     _check_shape(tuple(array.shape), floating, array.dtype)
+    if above not in ABOVE:
+        raise UserError(f"above: expected one of {', '.join(ABOVE)}, found {above!r}")
     if not isinstance(model, torch.nn.Module):
         model = pretrained.open_model(model)
     model.to(pretrained.choose_device(device))
     # torch takes no foreign order of bytes, no negative strides and nothing that is read-only
     rows = array if tensor else torch.from_numpy(array.astype(np.float32, "C"))
     rows = rows.reshape(-1, array.shape[-1]).float().cpu()
-    pieces = windows.estimate_finite(model, lambda: rows.split(windows.RESAMPLED, -1), rate)
+    pieces = windows.estimate_finite(
+        model, lambda: rows.split(windows.RESAMPLED, -1), rate, way=above
+    )
     estimates = torch.cat(list(pieces), -1).reshape(len(SOURCES), *array.shape)
     estimates = estimates.to(mix) if tensor else estimates.numpy().astype(array.dtype)
     return dict(zip(SOURCES, estimates, strict=True))
@@ -156,6 +163,8 @@ def _parse() -> argparse.Namespace:
     add("--rate", type=_rate, metavar="HZ", help="of the outputs; default: the input's")
     add("--pcm", type=_pcm, metavar="FORMAT[:RATE[:CHANNELS]]",
         help="samples without a header, as s16le")
+    add("--above", default=ABOVE[0], choices=ABOVE, metavar="WAY",
+        help="band above the model's: follow, noise or voice")
     add("--device", default="auto", choices=DEVICES, metavar="NAME", help="auto, cpu, cuda or mps")
     add("--overwrite", action="store_true", help="replace existing outputs")
     add("--skip-existing", action="store_true", help="continue an interrupted run")

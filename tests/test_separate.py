@@ -107,6 +107,20 @@ def test_attenuation_limit_and_remix(winnow):
     np.testing.assert_allclose(read("a_remix.wav"), expected, atol=1e-6)
 
 
+def test_what_the_model_cannot_hear_goes_where_it_is_asked_to(winnow):
+    """The toy's rate is 8 kHz; of what it hears, 3 kHz, nine tenths of the energy are voice."""
+    time = np.arange(48000) / 48000
+    low, high = (0.3 * np.sin(2 * np.pi * f * time) for f in (3000, 9000))
+    soundfile.write("a.wav", low + high, 48000, "FLOAT")
+    for way, share in (((), 0.9), (("--above", "noise"), 0), (("--above", "voice"), 1)):
+        assert winnow("a.wav", "--overwrite", *way)[0] == 0
+        voice = 0.75 * low + share * high
+        inner = slice(4800, -4800)
+        np.testing.assert_allclose(read("a_voice.wav")[inner], voice[inner], atol=1e-3)
+        np.testing.assert_allclose(read("a_voice.wav") + read("a_noise.wav"), low + high, atol=1e-6)
+    assert winnow("a.wav", "--above", "both")[0] == 2
+
+
 def test_a_folder_with_broken_recordings(winnow):
     write("in/a.wav")
     write("in/sub/b.flac")

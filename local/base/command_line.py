@@ -12,8 +12,17 @@ from local.base.errors import UserError
 from local.base.names import shown
 
 LONGEST = 128  # bytes of a name; names of files hold it and more
+DEVICES = ("auto", "cpu", "cuda", "mps")
 TOP_LEVEL = ("seed", "mixture_consistency", "class")
 """Settings of every recipe that stand in no section."""
+
+
+def add_device(parser) -> None:
+    """The option that says where networks are run."""
+    parser.add_argument(
+        "--device", default=DEVICES[0], choices=DEVICES, metavar="NAME",
+        help="where networks run: auto (CUDA where there is a GPU, else the CPU), cpu, cuda, mps",
+    )  # fmt: skip
 
 
 def check_name(word: str, option: str) -> str:

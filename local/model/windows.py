@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 import torch
 
-from local import SOURCES
 from local.base import audio
 from local.base.errors import UserError
+from local.model import above
 
 UNIT = 2**13 * 5  # samples, 2.56 s at 16 kHz: windows start on its multiples, which every usual hop
 # divides, so that a network's frames lie where they lie in the whole recording
@@ -23,7 +23,7 @@ FADE = 1600  # samples, 0.1 s at 16 kHz, over which one window passes into the n
 RESAMPLED = 2**18  # samples, at least, that are resampled at once
 
 
-def estimate(separator, mix, rate: int, sources=None) -> np.ndarray:
+def estimate(separator, mix, rate: int, sources=None, way: str = above.WAYS[0]) -> np.ndarray:
     """Estimates of one recording in memory, as ``estimate_stream`` makes them.
 
     Args:
@@ -31,6 +31,7 @@ def estimate(separator, mix, rate: int, sources=None) -> np.ndarray:
         mix: (time,) samples at ``rate``, from 1 on.
         rate: Hz.
         sources: (source, time) at ``rate``, the references; an oracle is given them.
+        way: whose is what lies above the model's band, see ``local.model.above``.
 
     Returns:
         (source, time) float32 at ``rate``, as long as ``mix``, never rescaled; not finite where
@@ -39,24 +40,45 @@ def estimate(separator, mix, rate: int, sources=None) -> np.ndarray:
     Raises:
         UserError: an oracle without references.
     """
-    signals = torch.as_tensor(np.ascontiguousarray(mix), dtype=torch.float32)[None]
+    sources = None if sources is None else sources[None]
+    return estimate_batch(separator, mix[None], rate, sources, way)[0]
+
+
+def estimate_batch(
+    separator, mixes, rate: int, sources=None, way: str = above.WAYS[0]
+) -> np.ndarray:
+    """``estimate`` of several recordings of one length, computed at once.
+
+    Args:
+        separator, rate, way: see ``estimate``.
+        mixes: (recording, time).
+        sources: (recording, source, time); an oracle is given them.
+
+    Returns:
+        (recording, source, time).
+    """
+    signals = torch.as_tensor(np.ascontiguousarray(mixes), dtype=torch.float32)
     if separator.needs_sources and sources is not None:
         references = torch.as_tensor(np.ascontiguousarray(sources), dtype=torch.float32)
-        signals = torch.stack((signals, *references[:, None]))
-    stream = estimate_stream(separator, lambda: signals.split(RESAMPLED, -1), rate)
-    return torch.cat(list(stream), -1)[:, 0].numpy()
+        signals = torch.stack((signals, *references.transpose(0, 1)))
+    stream = estimate_stream(separator, lambda: signals.split(RESAMPLED, -1), rate, way=way)
+    return torch.cat(list(stream), -1).transpose(0, 1).numpy()
 
 
 def estimate_stream(
-    separator, mix: Callable[[], Iterable[torch.Tensor]], rate: int, rate_out: int | None = None
+    separator,
+    mix: Callable[[], Iterable[torch.Tensor]],
+    rate: int,
+    rate_out: int | None = None,
+    way: str = above.WAYS[0],
 ) -> Iterator[torch.Tensor]:
     """Estimates of a stream, at the level that the model gives them.
 
     The network takes a recording of up to 17 units (44 s at 16 kHz) whole, a longer one in
     windows; that is an eighth more to compute.
 
-    A model hears nothing above half its sample rate. If its estimates sum to the mixture, what it
-    does not hear goes to the noise, so they sum to the recording at any rate.
+    A model hears nothing above half its sample rate; what lies there is shared out. If the
+    estimates sum to the mixture, they sum to the recording at any rate.
 
     Args:
         separator: a ``local.model.separators.Separator`` in eval mode.
@@ -65,6 +87,7 @@ def estimate_stream(
             differ.
         rate: Hz.
         rate_out: Hz, of the estimates; None: ``rate``.
+        way: whose is what lies above the model's band, see ``local.model.above``.
 
     Yields:
         (source, channel, time) at ``rate_out``, on the CPU; in all as long as the mixture, and at
@@ -72,29 +95,33 @@ def estimate_stream(
     """
     rate_out = rate_out or rate
     model_rate = separator.sample_rate
+    consistent, wide = separator.consistency != "none", rate > model_rate
+    shared = above.Above(way if wide else "noise", consistent) if wide or consistent else None
     resample = getattr(separator.network, "resample", audio.resample)
     heard = resampled(mix(), rate, model_rate, resample)
-    estimates = resampled(_through(separator, heard), model_rate, rate_out, resample)
+    estimates = resampled(_through(separator, heard, shared), model_rate, rate_out, resample)
     if rate == rate_out == model_rate:
         yield from estimates
         return
-    consistent = separator.consistency != "none"
     recorded = resampled((_parted(block)[0] for block in mix()), rate, rate_out)
-    for estimate, of_mix in _in_step(estimates, recorded):
-        if consistent:
-            estimate[SOURCES.index("noise")] += of_mix - estimate.sum(0)
-        yield estimate
+    for rows, of_mix in _in_step(estimates, recorded):
+        yield shared.settled(rows, of_mix) if shared else rows
 
 
 def estimate_finite(
-    separator, mix: Callable[[], Iterable[torch.Tensor]], rate: int, rate_out: int | None = None
+    separator,
+    mix: Callable[[], Iterable[torch.Tensor]],
+    rate: int,
+    rate_out: int | None = None,
+    way: str = above.WAYS[0],
 ) -> Iterator[torch.Tensor]:
     """``estimate_stream``, up to the first sample that is not finite.
 
     Raises:
         UserError: samples or estimates that are not finite.
     """
-    for estimates in estimate_stream(separator, lambda: checked(mix(), rate), rate, rate_out):
+    stream = estimate_stream(separator, lambda: checked(mix(), rate), rate, rate_out, way)
+    for estimates in stream:
         if not estimates.isfinite().all():
             raise UserError(f"{separator.recipe} gives NaN or infinite samples")
         yield estimates
@@ -193,16 +220,19 @@ def _parted(signals: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
     return (signals, None) if signals.dim() == 2 else (signals[0], signals[1:])
 
 
-def _through(separator, blocks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """What ``estimate_stream`` is given, at the model's rate -> (source, channel, time)."""
+def _through(separator, blocks: Iterable[torch.Tensor], shared) -> Iterator[torch.Tensor]:
+    """What ``estimate_stream`` is given, at the model's rate -> (source, channel, time), or the
+    rows of ``shared`` where it is an ``Above``."""
     state = next(iter(separator.network.state_dict().values()), torch.zeros(0))
 
     def run(signals):
         mix, references = _parted(signals.to(state.device))
         with torch.inference_mode():
             sources = None if references is None else references.transpose(0, 1)
-            estimates = separator(mix, sources).transpose(0, 1).float().cpu()
-        return estimates.clone()
+            estimates = separator(mix, sources).transpose(0, 1).float()
+            if shared:
+                estimates = shared.rows(mix, estimates, separator.sample_rate)
+        return estimates.cpu().clone()
 
     unit = UNIT * -(-separator.sample_rate // 16000)
     return windowed(blocks, run, BODY * unit, CONTEXT * unit, FADE)

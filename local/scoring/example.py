@@ -17,6 +17,7 @@ import numpy as np
 from local import SOURCES
 from local.corpus import manifest
 from local.scoring import kept, metrics
+from local.scoring.separated import Separated
 
 SECONDS = "separation_seconds"
 _ALONE = threading.Lock()
@@ -32,6 +33,7 @@ class Job(NamedTuple):
         model: path of a checkpoint; None scores the mixtures, each as the estimate of each source.
         model_sha256: of its content.
         scores: path of the scores.csv beside which estimates are kept; None keeps none.
+        above: whose is what lies above the model's band; None: no example has such a rate.
     """
 
     manifest: str
@@ -40,6 +42,7 @@ class Job(NamedTuple):
     model: str | None = None
     model_sha256: str | None = None
     scores: str | None = None
+    above: str | None = None
 
     @property
     def columns(self) -> list[str]:
@@ -53,21 +56,30 @@ class Job(NamedTuple):
         """What the numbers depend on, apart from the names of the metrics; plain types."""
         engine = self.chosen.engine
         about = {"version": metrics.VERSION, "test_hash": self.test_hash, "engine": engine}
+        about |= {} if self.above is None else {"above": self.above}
         return about if self.model is None else about | {"model_sha256": self.model_sha256}
 
 
-def score(job: Job, index: int) -> list[dict]:
+def score(job: Job, example: int | Separated) -> list[dict]:
     """Score one example of the job's manifest.
+
+    Args:
+        job: what is scored, and how.
+        example: a row of the manifest; with estimates, where they were made elsewhere.
 
     Returns:
         a row per source: id, source; ``Job.columns`` as floats, NaN where there is no value or
         the metric is not for this source; ``failed``: {metric: reason}.
     """
+    made = isinstance(example, Separated)
+    index = example.index if made else example
     with _ALONE:
         examples = _manifest(job.manifest, job.test_hash)
         row, mix, sources = examples.row(index), examples.mix(index), examples.sources(index)
         estimates, seconds = np.stack([mix] * len(SOURCES)), np.nan
-        if job.model is not None:
+        if made:
+            estimates = example.estimates
+        elif job.model is not None:
             estimates, seconds = _estimate(job, mix, sources, row.sample_rate)
         values, reasons = metrics.score(sources, estimates, row.sample_rate, job.chosen)
         if job.model is not None:

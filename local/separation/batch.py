@@ -90,7 +90,7 @@ def _process(job: outputs.Job, separator, args: argparse.Namespace) -> bool:
             with contextlib.nullcontext() if folder else pipes.temporary_room():
                 shape = len(paths), recording.channels, frames
                 spool = stack.enter_context(recordings.Spool(folder, *shape))
-                _fill(spool, recording, separator, form.rate, matrix)
+                _fill(spool, recording, separator, form.rate, matrix, args.above)
             gain = 1.0
             if spool.peak > form.limit:
                 gain = 1 / spool.peak
@@ -120,7 +120,9 @@ def mixing(names: list[str], remix=None, attenuation_limit: float | None = None)
     return np.array([rows[name] for name in names], np.float32)
 
 
-def _fill(spool: recordings.Spool, recording, separator, rate: int, matrix: np.ndarray) -> None:
+def _fill(
+    spool: recordings.Spool, recording, separator, rate: int, matrix: np.ndarray, above: str
+) -> None:
     _, channels, frames = spool.shape
     name = shown(Path(recording.name).name)
     seconds = round(frames * channels / rate)
@@ -128,7 +130,7 @@ def _fill(spool: recordings.Spool, recording, separator, rate: int, matrix: np.n
         for first in range(0, channels, CHANNELS):
             group, at = slice(first, first + CHANNELS), 0
             mix = _opener(recording, group)
-            for estimates in windows.estimate_finite(separator, mix, recording.rate, rate):
+            for estimates in windows.estimate_finite(separator, mix, recording.rate, rate, above):
                 made = np.tensordot(matrix, estimates.numpy(), 1)
                 spool.write(made, first, at)
                 at += made.shape[-1]

@@ -23,8 +23,9 @@ from local.base import audio
 from local.base.errors import UserError
 from local.base.names import shown
 from local.model import pretrained
+from local.model.above import WAYS
 from local.model.pretrained import choose_device
-from local.separation.live import Live
+from local.separation.live_rates import live_at
 from local.separation.recordings import Pcm
 
 PIECE = 2**16  # bytes to read at a time, at most; a pipe gives what it has
@@ -51,7 +52,7 @@ def main(args: argparse.Namespace) -> None:
     try:
         run(
             separator, sys.stdin.buffer, sys.stdout.buffer,
-            args.pcm or Pcm(), args.sources or SOURCES[:1],
+            args.pcm or Pcm(), args.sources or SOURCES[:1], args.above,
         )  # fmt: skip
     except BrokenPipeError:
         # otherwise Python complains again when it closes standard output
@@ -61,7 +62,9 @@ def main(args: argparse.Namespace) -> None:
         raise SystemExit(130) from None
 
 
-def run(separator, source: BinaryIO, sink: BinaryIO, pcm: Pcm, sources=SOURCES[:1]) -> None:
+def run(
+    separator, source: BinaryIO, sink: BinaryIO, pcm: Pcm, sources=SOURCES[:1], above=WAYS[0]
+) -> None:
     """Separate ``source`` until its end, and report the time.
 
     Args:
@@ -69,18 +72,15 @@ def run(separator, source: BinaryIO, sink: BinaryIO, pcm: Pcm, sources=SOURCES[:
         source: a buffered reader of samples in the format ``pcm``, channels interleaved.
         sink: takes samples of the same format: the channels of the first of ``sources``, then
             those of the next, interleaved. Integers are clipped at full scale.
-        pcm: of both; its rate is the separator's, or None.
+        pcm: of both; its rate is the separator's where it is None.
         sources: of ``SOURCES``.
+        above: whose is what lies above the model's band, see ``local.model.above``.
 
     Raises:
-        UserError: the network cannot run live, another rate, a wav file, samples that are not
-            finite.
+        UserError: the network cannot run live, a wav file, samples that are not finite.
     """
-    rate = separator.sample_rate
-    if pcm.rate not in (None, rate):
-        raise UserError(f"{separator.recipe} runs at {rate} Hz, and the stream at {pcm.rate} Hz:"
-                        " resample it before and after (sox, ffmpeg)")  # fmt: skip
-    live = Live(separator, pcm.channels)
+    rate = pcm.rate or separator.sample_rate
+    live = live_at(separator, pcm.channels, rate, above)
     say(f"latency: at most {1000 * live.latency / rate:.0f} ms plus computing")
     rows = [SOURCES.index(name) for name in sources]
     received, peak, busy, rest = 0, 0.0, 0.0, b""

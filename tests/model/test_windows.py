@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from local.base import audio
 from local.base.errors import UserError
-from local.model import separators, windows
+from local.model import above, separators, windows
 from local.separate import separate
 
 settings.register_profile("here", deadline=None, max_examples=25)
@@ -176,11 +176,40 @@ def test_what_the_model_cannot_hear_is_noise(rate, oracle):
     separator = separators.Separator(Given() if oracle else Shares(), "toy", 16000, "project")
     sources = np.stack((0.25 * low, 0.75 * low + high)) if oracle else None
     share = 0.25 if oracle else 0.625
-    estimates = windows.estimate(separator.eval(), low + high, rate, sources)
+    estimates = windows.estimate(separator.eval(), low + high, rate, sources, "noise")
     expected = np.stack((share * low, (1 - share) * low + high))
     inner = slice(rate // 10, -rate // 10)
     np.testing.assert_allclose(estimates[:, inner], expected[:, inner], atol=2e-3)
     np.testing.assert_allclose(estimates.sum(0), low + high, atol=2e-6)
+
+
+@pytest.mark.parametrize("way", above.WAYS)
+@pytest.mark.parametrize("consistency", ["project", "none"])
+@pytest.mark.parametrize("rate", [44100, 48000])
+def test_what_the_model_cannot_hear_is_shared_out(rate, consistency, way):
+    """A tone of the upper octave, of which half and a quarter are estimated, and one above it."""
+    time = np.arange(rate + 1) / rate
+    low, high = (np.sin(2 * np.pi * f * time + 1) for f in (6000, 12000))
+    separator = separators.Separator(Shares(), "toy", 16000, consistency).eval()
+    heard = np.array((0.5, 0.25) if consistency == "none" else (0.625, 0.375))
+    energy = heard**2
+    follow = energy / (energy + (1 - heard) ** 2)
+    upper = {"noise": (0, 1), "voice": (1, 0), "follow": follow}[way]
+    estimates = windows.estimate(separator, low + high, rate, way=way)
+    expected = np.outer(heard, low) + np.outer(upper, high)
+    inner = slice(rate // 10, -rate // 10)
+    np.testing.assert_allclose(estimates[:, inner], expected[:, inner], atol=4e-3)
+    if consistency != "none":
+        np.testing.assert_allclose(estimates.sum(0), low + high, atol=2e-6)
+
+
+def test_shares_of_a_long_recording_are_those_of_the_whole(monkeypatch):
+    x = noise(2, 7 * 3 * windows.UNIT + 12345) / 10
+    x[:, : len(x[0]) // 2] *= torch.linspace(1, 0, len(x[0]) // 2)
+    whole = joined(windows.estimate_stream(halves("project"), lambda: [x], 48000))
+    monkeypatch.setattr(windows, "BODY", 2)
+    pieces = joined(windows.estimate_stream(halves("project"), lambda: split(x, [50000]), 48000))
+    torch.testing.assert_close(pieces, whole, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("rate", [8000, 44100, 48000])

@@ -11,7 +11,7 @@ import torch
 
 from local import ROOT, SOURCES
 from local.base.errors import UserError
-from local.model import checkpoint, separators
+from local.model import checkpoint, separators, windows
 from local.separation import stream
 from local.separation.recordings import Pcm
 
@@ -105,9 +105,18 @@ def test_no_input_is_no_output(separator):
     assert through(separator, b"", Pcm()) == b""
 
 
-def test_another_rate_is_refused(separator):
-    with pytest.raises(UserError, match="runs at 16000 Hz, and the stream at 48000 Hz: resample"):
-        through(separator, b"\0\0", Pcm("s16le", 48000))
+def test_another_rate_is_that_of_a_file(separator, capsys):
+    mix = noise(1, 10001)
+    data = mix.numpy().tobytes()
+    for way in ("follow", "noise"):
+        sink = io.BytesIO()
+        stream.run(separator, Dribble(data), sink, Pcm("f32le", 48000), SOURCES[:1], way)
+        expected = windows.estimate(separator, mix[0].numpy(), 48000, way=way)[0]
+        np.testing.assert_allclose(np.frombuffer(sink.getvalue(), "<f4"), expected, atol=1e-5)
+    # 32 ms, the filters of both changes of rate, and what a share looks ahead
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "winnow: latency: at most 54 ms plus computing"
+    assert said[2] == "winnow: latency: at most 41 ms plus computing"
 
 
 def test_samples_that_are_not_finite_are_refused(separator):
