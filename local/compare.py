@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from local import SOURCES
-from local.base import disk, experiment
+from local.base import command_line, disk, experiment
 from local.base.errors import Parser, UserError, guard
 from local.base.names import TEXT
 from local.corpus import manifest
+from local.model import pretrained
 from local.reporting import (
     contenders,
     examples,
@@ -45,7 +46,10 @@ def main() -> None:
     """Compare the experiments of a data set on its test manifest; write beside them."""
     parser = Parser(prog="python -m local.compare", description=__doc__.split("\n")[0])
     parser.add_argument("--name", help="name of the data set, a folder below data/")
-    name = parser.parse_args().name or _only_data_set()
+    command_line.add_device(parser)
+    args = parser.parse_args()
+    pretrained.check_device(args.device)
+    name = args.name or _only_data_set()
     test = manifest.read(experiment.data_dir(name) / "test.csv")
     folder = experiment.EXPERIMENTS / name
     found, left_out = contenders.find(folder, test.hash)
@@ -58,7 +62,7 @@ def main() -> None:
     print(
         f"{len(result.contenders)} systems compared; writing tables and the page", file=sys.stderr
     )
-    write_comparison(place, test, result, left_out)
+    write_comparison(place, test, result, left_out, args.device)
     print(terminal(result, left_out))
     print(f"comparison: {place / 'index.html'}")
 
@@ -90,7 +94,11 @@ def terminal(result: Standings, left_out: dict[str, str]) -> str:
 
 
 def write_comparison(
-    place: Path, test: manifest.Manifest, result: Standings, left_out: dict[str, str]
+    place: Path,
+    test: manifest.Manifest,
+    result: Standings,
+    left_out: dict[str, str],
+    device: str = "cpu",
 ) -> None:
     """Write the whole comparison into the folder ``place``, or leave what was there.
 
@@ -99,6 +107,7 @@ def write_comparison(
         test: the manifest that was scored.
         result: what ``standings.stand`` made of the scores.
         left_out: experiment -> why it takes no part.
+        device: where examples that were not kept are separated.
     """
     data = place.parent.parent.name
     about = {
@@ -125,7 +134,7 @@ def write_comparison(
             standings.quality_and_cost(result), result.metric, standings.COSTS
         )
         figures.write(figure, stage / FIGURE)
-        cards, silent = write_examples(stage, test, result)
+        cards, silent = write_examples(stage, test, result, device)
         sections = {"overview": "Overview", "scores": "Scores", "seeds": "Training seeds",
                     "left-out": "Left out", "examples": "Examples"}  # fmt: skip
         shown = {metric: _tables(result, metric) for metric in _metrics(result)}
@@ -144,7 +153,7 @@ def write_comparison(
 
 
 def write_examples(
-    stage: Path, test: manifest.Manifest, result: Standings
+    stage: Path, test: manifest.Manifest, result: Standings, device: str = "cpu"
 ) -> tuple[list[examples.Card], dict[str, str]]:
     """Write what is heard and seen of the chosen examples below ``stage``.
 
@@ -160,7 +169,7 @@ def write_examples(
     rank = gains.mean(axis=1, skipna=False).loc[voices.index]
     picked = statistics.pick_examples(rank, labels, EXAMPLES, standings.SEED)
 
-    heard = {of.name: _heard(test, of.first) for of in result.contenders}
+    heard = {of.name: _heard(test, of.first, device) for of in result.contenders}
     silent = {}
 
     def estimates(i):
@@ -182,10 +191,12 @@ def write_examples(
     return cards, silent
 
 
-def _heard(test: manifest.Manifest, of: contenders.Scored) -> Callable[[int], np.ndarray]:
+def _heard(
+    test: manifest.Manifest, of: contenders.Scored, device: str
+) -> Callable[[int], np.ndarray]:
     """What is played of an experiment, see ``kept.heard``."""
     scores, model = of.experiment.scores(test.hash), of.experiment.model
-    return kept.heard(test, kept.Kept(scores, of.about["model_sha256"]), model)
+    return kept.heard(test, kept.Kept(scores, of.about["model_sha256"]), model, device)
 
 
 def _of_example(result: Standings, name: str) -> dict:

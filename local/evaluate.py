@@ -16,12 +16,14 @@ from pathlib import Path
 import pandas
 
 from local import SOURCES
-from local.base import disk, experiment, parallel, progress
+from local.base import command_line, disk, experiment, parallel, progress
 from local.base.errors import CONTINUES, Parser, UserError, guard
 from local.corpus import manifest
-from local.scoring import example, kept, metrics, score_table
+from local.model import pretrained
+from local.scoring import example, kept, metrics, score_table, separated
 from local.scoring.journal import FAILED, Journal
 
+UNMEASURED = "not measured: separated in batches on {}"
 REAL_TIME = (
     "wall seconds of separation per second of audio, median over files, one thread per worker;"
     " resampling included, reading and scoring not"
@@ -48,6 +50,7 @@ def main() -> None:
         help="of a Dask cluster that does the work; its workers run in this checkout, see the"
              " same files and score one example at a time each (dask worker --nthreads 1)",
     )  # fmt: skip
+    command_line.add_device(parser)
     args = parser.parse_args()
     if args.jobs is not None and args.jobs < 1:
         raise UserError(f"--jobs expects 1 or more, found {args.jobs}")
@@ -55,7 +58,14 @@ def main() -> None:
     test = manifest.read(experiment.data_dir(folder.parent.name) / "test.csv")
     chosen = metrics.choose(args.metrics, test.rows["sample_rate"], args.engine)
     run = functools.partial(parallel.results, jobs=args.jobs, scheduler=args.scheduler)
-    place = evaluate(folder, test, chosen, run)
+    if args.scheduler and args.device not in ("auto", "cpu"):
+        raise UserError(f"--scheduler and --device {args.device} exclude each other: the workers of"
+                        " a cluster separate on their CPUs")  # fmt: skip
+    device = pretrained.choose_device("cpu" if args.scheduler else args.device)
+    apart = None
+    if device.type != "cpu":
+        apart = functools.partial(separated.results, device=device, jobs=args.jobs)
+    place = evaluate(folder, test, chosen, run, apart)
     print(f"{place}: scores of {len(test)} examples")
     failures = score_table.failures(score_table.read_scores(place))
     for (reason, count), of in failures.groupby(["reason", "n"], sort=False):
@@ -68,6 +78,7 @@ def evaluate(
     test: manifest.Manifest,
     chosen: metrics.Chosen,
     run: Callable = parallel.results,
+    apart: Callable | None = None,
 ) -> Path:
     """Score an experiment's ``best_model.pth``; write scores.csv and scores.yml.
 
@@ -76,6 +87,8 @@ def evaluate(
         test: the manifest to score on.
         chosen: the metrics.
         run: (task, items) -> results in any order, such as ``parallel.results``.
+        apart: ``separated.results`` with a device, where the network runs here and not in the
+            workers.
 
     Returns:
         the path of scores.csv.
@@ -88,7 +101,8 @@ def evaluate(
     of = experiment.Experiment(folder)
     model, place = of.model, of.scores(test.hash)
     mixtures = example.Job(str(test.path.resolve()), test.hash, chosen)
-    estimates = mixtures._replace(model=str(model.resolve()), model_sha256=_sha256(model))
+    estimates = mixtures._replace(model=str(model.resolve()), model_sha256=_sha256(model),
+                                  above=_above(model, test))  # fmt: skip
     plain = score_table.mixtures_of(place, chosen.engine)
     held = kept.Kept(place, estimates.model_sha256)
     known = _known(place, estimates)
@@ -99,14 +113,17 @@ def evaluate(
     about = _about(model)  # what is no model ends here, before any work
     held.drop_others()
     estimates = estimates._replace(scores=str(place.resolve()))
-    table = _scored(place, test, estimates, run, folder.name)
+    separate = run
+    if apart is not None:
+        separate = functools.partial(apart, model=model, test=test)
+    table = _scored(place, test, estimates, separate, folder.name)
     seconds = table.pop(example.SECONDS).xs(SOURCES[0], level="source").to_numpy()
     ratios = seconds * test.rows["sample_rate"] / test.rows["num_samples"]
     score_mixtures(plain, test, mixtures, _metrics_of(table), run)
     about |= {
         "data": folder.parent.name,
-        "real_time_factor": float(ratios.median()),
-        "real_time_factor_is": REAL_TIME,
+        "real_time_factor": None if apart else float(ratios.median()),
+        "real_time_factor_is": UNMEASURED.format(apart.keywords["device"]) if apart else REAL_TIME,
     }
     table["swapped"] = table["swapped"].astype("Int64")
     _write(place, test, table, estimates.identity | about)
@@ -217,6 +234,14 @@ def _about(model: Path) -> dict:
         "needs_sources": separator.needs_sources,
         **{name: separator.infos.get(name) for name in names},
     }
+
+
+def _above(model: Path, test: manifest.Manifest) -> str | None:
+    """What decides whose the band above the model's is, where a test example has one."""
+    from local.model import above, checkpoint
+
+    rate = checkpoint.read(model)["winnow"]["sample_rate"]
+    return above.WAYS[0] if (test.rows["sample_rate"] > rate).any() else None
 
 
 def _sha256(path: Path) -> str:

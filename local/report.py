@@ -15,10 +15,11 @@ from pathlib import Path
 import pandas
 
 from local import SOURCES
-from local.base import disk, experiment
+from local.base import command_line, disk, experiment
 from local.base.errors import Parser, UserError, guard
 from local.base.names import TEXT
 from local.corpus import manifest
+from local.model import pretrained
 from local.reporting import examples, figures, filterbank_figure, pages, statistics, tables
 from local.reporting.statistics import ALL
 from local.scoring import kept, score_table, seed_runs
@@ -41,7 +42,9 @@ def main() -> None:
         help=f"examples to listen to per SNR: worst, median, best, then a sample"
              f" (default: {NUM_EXAMPLES})",
     )  # fmt: skip
+    command_line.add_device(parser)
     args = parser.parse_args()
+    pretrained.check_device(args.device)
     if args.num_examples < 0:
         raise UserError(f"--num-examples expects 0 or more, found {args.num_examples}")
     of = experiment.Experiment(experiment.locate(args))
@@ -51,7 +54,7 @@ def main() -> None:
     seed_runs.check_model(of.model, place.with_suffix(".yml"))
 
     held = kept.Kept(place, disk.read_yaml(place.with_suffix(".yml"))["model_sha256"])
-    estimate = kept.heard(test, held, of.model)
+    estimate = kept.heard(test, held, of.model, args.device)
     table = write_report(of, test, scores, estimate, args.num_examples)
     print(terminal(table))
     print(f"report: {place.parent / 'index.html'}")

@@ -15,8 +15,9 @@ import sys
 from pathlib import Path
 
 from local import SOURCES
-from local.base import config, experiment
+from local.base import command_line, config, experiment
 from local.base.errors import CONTINUES, Parser, UserError, guard, nearest
+from local.model import pretrained
 from local.tuning import space as spaces
 from local.tuning import trial as trials
 
@@ -34,7 +35,8 @@ def main() -> None:
     check(args, space)
     args.model = space.models[0]
     data = experiment.locate_data(args)
-    split = read_split(data, args.files)
+    device = pretrained.choose_device(args.device)
+    split = read_split(data, args.files)._replace(device=None if device.type == "cpu" else device)
     search = begin(args, space, data, split)
     from local.tuning import study
 
@@ -42,7 +44,7 @@ def main() -> None:
         failed = go_on(args, search, split, data)
         report(search, split, place(args, space, data))
     if args.evaluate:
-        failed |= evaluate(search, args.tag, data)
+        failed |= evaluate(search, args.tag, data, args.device)
     for name, reason in failed.items():
         print(f"{name}: failed: {reason}", file=sys.stderr)
     if failed:
@@ -68,6 +70,7 @@ def arguments() -> Parser:
                         help="Optuna's; default an SQLite file in exp/DATA/tune")  # fmt: skip
     parser.add_argument("--evaluate", action="store_true",
                         help="at the end, stage 2 scores all trials on the test split")  # fmt: skip
+    command_line.add_device(parser)
     return parser
 
 
@@ -243,7 +246,7 @@ def report(search, split: trials.Split, folder: Path) -> None:
     print(f"{folder}: written")
 
 
-def evaluate(search, tag: str | None, data: str) -> dict[str, str]:
+def evaluate(search, tag: str | None, data: str, device: str) -> dict[str, str]:
     """Stages 1 (where there was nothing to train) and 2 on each trial that has a score.
 
     Returns:
@@ -256,7 +259,7 @@ def evaluate(search, tag: str | None, data: str) -> dict[str, str]:
     for number, of in enumerate(found, 1):
         try:
             of.train()
-            of.run_stage("evaluate")
+            of.run_stage("evaluate", f"--device={device}")
             said = "scored on the test split"
         except UserError as error:
             failed[of.experiment.name], said = str(error), "failed"

@@ -19,8 +19,8 @@ from local import evaluate
 from local.base import audio, disk, experiment, parallel
 from local.base.errors import UserError
 from local.corpus import manifest
-from local.model import separators, windows
-from local.scoring import example, metrics, score_table
+from local.model import checkpoint, separators, windows
+from local.scoring import example, metrics, score_table, separated
 
 CHOSEN = ["si_sdr", "snr", "sdr_v4", "stoi"]
 SCORES = "scores.csv"
@@ -371,6 +371,38 @@ def test_two_processes_give_the_scores_of_one(trained):
     same(read(place), one)
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_batches_on_a_device_give_the_scores_of_one_at_a_time(trained, jobs):
+    """The CPU stands in for a GPU."""
+    folder, test = trained
+    chosen = metrics.choose("si,stoi", [RATE]).names
+    place = scored(folder, test, chosen)
+    one, held = read(place), sorted(place.parent.rglob("*.npy"))
+    for path in (place, *held):
+        path.unlink()
+    apart = functools.partial(separated.results, device=torch.device("cpu"), jobs=jobs)
+    evaluate.evaluate(folder, test, metrics.Chosen(chosen), Runs(), apart)
+    pandas.testing.assert_frame_equal(read(place), one, rtol=0, atol=1e-4)
+    assert sorted(place.parent.rglob("*.npy")) == held
+    about = disk.read_yaml(place.with_suffix(".yml"))
+    assert about["real_time_factor"] is None
+    assert about["real_time_factor_is"] == "not measured: separated in batches on cpu"
+
+
+def test_scores_of_a_band_above_the_models_are_made_again(trained, monkeypatch):
+    """What was scored before voices kept a share of it is not taken for what is scored now."""
+    folder, test = trained
+    place = scored(folder, test, ["si_sdr"])
+    assert "above" not in disk.read_yaml(place.with_suffix(".yml"))
+    package = checkpoint.read(folder / "best_model.pth")
+    package["winnow"]["sample_rate"] = RATE // 2
+    monkeypatch.setattr(checkpoint, "read", lambda path: package)
+    run = Runs()
+    scored(folder, test, ["si_sdr"], run=run)
+    assert len(run) > 0
+    assert disk.read_yaml(place.with_suffix(".yml"))["above"] == "follow"
+
+
 def test_a_cluster_gives_the_scores_of_one_process(trained, monkeypatch):
     distributed = pytest.importorskip("distributed")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -434,11 +466,14 @@ def test_the_program_says_where_the_scores_are_and_what_failed(trained, monkeypa
     (["--metrics", "pesq_wb"], "pesq_wb does not fit the data's sample rate"),
     (["--jobs", "0"], "--jobs expects 1 or more, found 0"),
     (["--engine", "mir_eval"], "invalid choice"),
+    (["--device", "mps"], "--device mps: there is none here; found cpu"),
+    (["--device", "cuda", "--scheduler", "tcp://host:1"], "exclude each other"),
     (["--tag", "none"], "stage 1 makes it"),
     (["--name", "other"], "stage 1 makes it"),
     (["--job", "2"], "did you mean '--jobs'"),
 ])  # fmt: skip
 def test_faults_of_the_command_line(trained, monkeypatch, options, expected):
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
     with pytest.raises(UserError, match=expected):
         main(monkeypatch, *options)
 

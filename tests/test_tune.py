@@ -131,6 +131,15 @@ def test_the_scores_are_those_of_the_recipe(run):
     assert numbers[7:12] == pytest.approx(expected[1], abs=0.01)
 
 
+def test_the_scores_of_batches_on_a_device_are_the_same(run):
+    """The CPU stands in for a GPU."""
+    valid = manifest.read("data/egs/valid.csv")
+    split = trials.Split(None, valid, trials.spread(valid.rows["snr_db"], 5))
+    separator = separators.build("spectral_subtraction")
+    batches = trials.scores(separator, split._replace(device=torch.device("cpu")))
+    pandas.testing.assert_frame_equal(batches, trials.scores(separator, split), rtol=0, atol=1e-4)
+
+
 def test_what_is_learnt_is_learnt_anew_from_train(run, tmp_path, monkeypatch):
     fit = toy_recipes.FIT.replace(
         "return torch.stack([mix * self.arguments",

@@ -2,11 +2,15 @@
 
 import concurrent.futures
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from local.base.errors import UserError
 
 ANSWER_SECONDS = 10  # time limit for a scheduler's answer
+AHEAD = 3  # items for each process that wait for it
+DIED = ("a worker process died, perhaps for want of memory; the same command continues; try fewer"
+        " --jobs")  # fmt: skip
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 IDLE_SECONDS = 20  # after which a worker without its parent (kill -9) ends
 
 
@@ -54,10 +58,43 @@ def _on_cores(task, items, jobs):
     try:
         yield from run(joblib.delayed(task)(item) for item in items)
     except BrokenProcessPool:
-        raise UserError("a worker process died, perhaps for want of memory; the same command"
-                        " continues; try fewer --jobs") from None  # fmt: skip
+        raise UserError(DIED) from None
     except BaseException:  # what still runs is useless
         get_reusable_executor().shutdown(kill_workers=True)
+        raise
+
+
+def streamed(task: Callable, items: Iterable, jobs: int | None = None) -> Iterator:
+    """``results`` of items that this process makes while others work: few are made in advance.
+
+    Args:
+        task, jobs: see ``results``.
+        items: what it is called with, such as a generator.
+    """
+    import joblib
+    from joblib.externals.loky import ProcessPoolExecutor
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    jobs = jobs or joblib.cpu_count()
+    if jobs == 1:
+        yield from map(task, items)
+        return
+    workers = ProcessPoolExecutor(jobs, timeout=IDLE_SECONDS, env=dict.fromkeys(THREADS, "1"))
+    waiting = set()
+    try:
+        for item in items:
+            waiting.add(workers.submit(task, item))
+            if len(waiting) > AHEAD * jobs:
+                done, waiting = concurrent.futures.wait(
+                    waiting, return_when=concurrent.futures.FIRST_COMPLETED
+                )
+                yield from (future.result() for future in done)
+        yield from (future.result() for future in concurrent.futures.as_completed(waiting))
+        workers.shutdown()
+    except BrokenProcessPool:
+        raise UserError(DIED) from None
+    except BaseException:  # what still runs is useless
+        workers.shutdown(kill_workers=True)
         raise
 
 

@@ -159,3 +159,13 @@ def choose_device(name: str):
         raise UserError(f"--device {name}: there is none here; found"
                         f" {', '.join(device for device in here if here[device])}")  # fmt: skip
     return torch.device(name)
+
+
+def check_device(name: str) -> None:
+    """Refuse a device that this machine does not have, without torch for those that it must have.
+
+    Raises:
+        UserError: see ``choose_device``.
+    """
+    if name not in ("auto", "cpu"):
+        choose_device(name)

@@ -100,7 +100,9 @@ class Kept:
         return self.folder / f"{index}.npy"
 
 
-def heard(test: manifest.Manifest, kept: Kept, model: Path) -> Callable[[int], np.ndarray]:
+def heard(
+    test: manifest.Manifest, kept: Kept, model: Path, device: str = "cpu"
+) -> Callable[[int], np.ndarray]:
     """What pages play: index -> estimates (source, time), kept or else separated now and kept.
 
     The model is loaded when it is needed; what it raises is raised then.
@@ -109,13 +111,14 @@ def heard(test: manifest.Manifest, kept: Kept, model: Path) -> Callable[[int], n
         test: the manifest that was scored.
         kept: of ``model``.
         model: the checkpoint that was scored.
+        device: where it is run, see ``pretrained.choose_device``.
     """
 
     @functools.cache
     def separator():
-        from local.model import separators
+        from local.model import pretrained, separators
 
-        return separators.load(model)
+        return separators.load(model).to(pretrained.choose_device(device))
 
     def estimate(index: int) -> np.ndarray:
         row = test.row(index)

@@ -18,7 +18,7 @@ import sys
 from typing import NamedTuple
 
 from local import ROOT
-from local.base.command_line import TOP_LEVEL, check_name, check_sources, settings_among
+from local.base.command_line import DEVICES, TOP_LEVEL, check_name, check_sources, settings_among
 from local.base.errors import Parser, UserError, guard
 from local.shell.known import extras, first_line, nearest, recipes, setting_names, shipped
 
@@ -27,12 +27,12 @@ NAMES = ", ".join(f"{number} {name}" for number, name in enumerate(STAGES))
 
 
 class Option(NamedTuple):
-    """An option: its kind of value (None: it takes none), and the stage whose program takes it."""
+    """An option: its kind of value (None: it takes none), and the stages whose programs take it."""
 
     name: str
     kind: str | None
     meaning: str
-    stage: int | None = None
+    stages: tuple[int, ...] = ()
 
 
 OPTIONS = (
@@ -42,22 +42,23 @@ OPTIONS = (
     Option("preset", "NAME", "some of its settings otherwise: tiny, small, ..."),
     Option("data", "DIR", "triplets or a corpus; default the embedded egs_data"),
     Option("name", "WORD", "name of the data set; default the last part of DIR"),
-    Option("voices", "DIR", "instead of --data, a folder per speaker", 0),
-    Option("noises", "DIR", "noises to mix the voices with", 0),
-    Option("rooms", "DIR", "impulse responses of rooms for the voices", 0),
-    Option("snrs", "LIST", "of the mixtures; default -5,0,5,10,15", 0),
+    Option("voices", "DIR", "instead of --data, a folder per speaker", (0,)),
+    Option("noises", "DIR", "noises to mix the voices with", (0,)),
+    Option("rooms", "DIR", "impulse responses of rooms for the voices", (0,)),
+    Option("snrs", "LIST", "of the mixtures; default -5,0,5,10,15", (0,)),
     Option("tag", "WORD", "tells this experiment from others of the recipe"),
-    Option("corpus", "NAME", "layout of DIR; default as it looks, e.g. wham", 0),
-    Option("channel", "N", "which channel of the files, the first is 0", 0),
-    Option("max-rejected", "PERCENT", "how much of the data may be rejected", 0),
-    Option("restart", None, "train anew, forget what was trained", 1),
-    Option("init", "WEIGHTS", "start from those of a recipe or a file", 1),
-    Option("refit", None, "with --init: fit anew what needs no gradients", 1),
-    Option("metrics", "LIST", "which metrics, such as all,dnsmos", 2),
-    Option("engine", "fast|museval", "who computes BSS Eval", 2),
-    Option("jobs", "COUNT", "processes that score at the same time", 2),
-    Option("scheduler", "ADDRESS", "Dask cluster that scores", 2),
-    Option("num-examples", "N", "examples per SNR to listen to on the page", 3),
+    Option("corpus", "NAME", "layout of DIR; default as it looks, e.g. wham", (0,)),
+    Option("channel", "N", "which channel of the files, the first is 0", (0,)),
+    Option("max-rejected", "PERCENT", "how much of the data may be rejected", (0,)),
+    Option("restart", None, "train anew, forget what was trained", (1,)),
+    Option("init", "WEIGHTS", "start from a recipe or file, --refit: anew", (1,)),
+    Option("refit", None, "", (1,)),
+    Option("metrics", "LIST", "which metrics, such as all,dnsmos", (2,)),
+    Option("engine", "fast|museval", "who computes BSS Eval", (2,)),
+    Option("jobs", "COUNT", "processes that score at the same time", (2,)),
+    Option("scheduler", "ADDRESS", "Dask cluster that scores", (2,)),
+    Option("device", "DEVICE", "auto, cpu, cuda or mps", (2, 3, 4)),
+    Option("num-examples", "N", "examples per SNR to listen to on the page", (3,)),
     Option("tune", None, "search for settings; with --help: how"),
     Option("python", "PATH", "use this interpreter, install nothing"),
     Option("test", None, "run the tests, with --slow all; after -- for pytest"),
@@ -65,7 +66,7 @@ OPTIONS = (
     Option("list", None, "show the recipes; --help shows this"),
     Option("help", None, ""),
 )
-"""An option with a stage is handed to that stage's program; one without a meaning of its own is
+"""An option with stages is handed to their programs; one without a meaning of its own is
 named in that of another."""
 CHOICES = {"model", "data", "voices", "preset"}
 """Options without any of which the weights that ship have a first look at the embedded data."""
@@ -150,6 +151,8 @@ def check_value(name: str, kind: str, value: str) -> None:
         wrong = "a number of hours"
     elif kind == "WORD":
         check_name(value, name)
+    elif kind == "DEVICE" and value not in DEVICES:
+        wrong = " or ".join(DEVICES)
     elif "|" in kind and value not in kind.split("|"):
         wrong = kind.replace("|", " or ")
     if wrong:
@@ -232,14 +235,15 @@ def build_parser(options: tuple[Option, ...], top: str) -> argparse.ArgumentPars
     parser = _Options(add_help=False, usage=top.format(NAMES), formatter_class=formatter)
     group = parser.add_argument_group()
     for option in options:
-        where = "" if option.stage is None else f"stage {option.stage}: "
-        meaning = (where + option.meaning).replace("%", "%%") or argparse.SUPPRESS
+        where = f"stage {_span(option.stages)}: " if option.stages else ""
+        meaning = (where + option.meaning).replace("%", "%%")
         kind = (
             {"action": "store_true"}
             if option.kind is None
             else {"action": _Once, "metavar": option.kind}
         )
-        group.add_argument(f"--{option.name}", help=meaning, **kind)
+        shown = meaning if option.meaning else argparse.SUPPRESS
+        group.add_argument(f"--{option.name}", help=shown, **kind)
     return parser
 
 
@@ -271,10 +275,11 @@ def _stages(folder: str, given: dict, model: str, settings: list) -> list[tuple[
     first, last = int(given.get("stage", 0)), int(given.get("stop-stage", len(STAGES) - 1))
     if first > last:
         raise UserError(f"--stop-stage {last} comes before --stage {first}: nothing would run")
-    at = {option.name: option.stage for option in OPTIONS} | {key: 1 for key, _ in settings}
+    at = {option.name: option.stages for option in OPTIONS} | {key: (1,) for key, _ in settings}
     for name in [*given, *(key for key, _ in settings)]:
-        if at[name] is not None and not first <= at[name] <= last:
-            raise UserError(f"--{name} is for stage {at[name]} ({STAGES[at[name]]}),"
+        if at[name] and not any(first <= stage <= last for stage in at[name]):
+            names = ", ".join(STAGES[stage] for stage in at[name])
+            raise UserError(f"--{name} is for stage {_span(at[name])} ({names}),"
                             f" and only stages {first} to {last} run")  # fmt: skip
     given = given | _folders(folder, given)
     data, name = _data(folder, given, first)
@@ -287,7 +292,7 @@ def _stages(folder: str, given: dict, model: str, settings: list) -> list[tuple[
     given = given | ({"init": _weights(folder, given["init"])} if "init" in given else {})
     of_stage = {
         stage: [f"--{o.name}" if o.kind is None else f"--{o.name}={given[o.name]}"
-                for o in OPTIONS if o.stage == stage and o.name in given]
+                for o in OPTIONS if stage in o.stages and o.name in given]
         for stage in range(len(STAGES))
     }  # fmt: skip
     changes = [f"--{key}={value}" for key, value in settings]
@@ -311,22 +316,22 @@ def _stages(folder: str, given: dict, model: str, settings: list) -> list[tuple[
         *_each("train", [*experiment, *changes, *of_stage[1]]),
         *_each("evaluate", [*experiment, *of_stage[2]]),
         *_each("report", [*experiment, *of_stage[3]]),
-        *_each("compare", [f"--name={name}"] if name else []),
+        *_each("compare", [*([f"--name={name}"] if name else []), *of_stage[4]]),
     ]  # fmt: skip
 
 
 def _tune(folder: str, given: dict, models: list, settings: list) -> list[tuple[str, str]]:
     """Whether stage 0 runs, and the words of the search."""
     for option in OPTIONS:
-        if option.name in given and option.stage:
-            what = f"stage {option.stage} ({STAGES[option.stage]})"
+        if option.name in given and any(option.stages) and option.name != "device":
+            what = f"stage {option.stages[0]} ({STAGES[option.stages[0]]})"
             raise UserError(f"--{option.name} is for {what}, and --tune takes the place of that")
     first = int(given.get("stage", 0))
     if first > 1 or "stop-stage" in given:
         name = "stop-stage" if "stop-stage" in given else "stage"
         raise UserError(f"--{name} {given[name]}: with --tune there are stage 0, which prepares the"
                         " data, and the search; --stage 1 begins with the search")  # fmt: skip
-    prepares = [option.name for option in OPTIONS if option.stage == 0 and option.name in given]
+    prepares = [option.name for option in OPTIONS if option.stages == (0,) and option.name in given]
     if first and prepares:
         raise UserError(f"--{prepares[0]} is for stage 0 (prepare), and --stage 1 leaves it out")
     given = given | _folders(folder, given)
@@ -336,6 +341,7 @@ def _tune(folder: str, given: dict, models: list, settings: list) -> list[tuple[
     words += [f"--{key}={value}" for key, value in settings]
     own = [f"--{o.name}" if o.kind is None else f"--{o.name}={given[o.name]}"
            for o in TUNE if o.name in given]  # fmt: skip
+    own += [f"--device={given['device']}"] if "device" in given else []
     check = [*words, "--tune", *([f"--data={data}"] if data and first else [])]
     return [
         ("first", str(first)), ("last", "0"),
@@ -349,6 +355,11 @@ def _tune(folder: str, given: dict, models: list, settings: list) -> list[tuple[
 def _prepare(data: str, name: str, options: list[str]) -> list[str]:
     """The words of stage 0's program."""
     return [*([f"--data={data}"] if data else []), f"--name={name}", *options]
+
+
+def _span(stages: tuple[int, ...]) -> str:
+    """``2`` or ``2 to 4``."""
+    return f"{stages[0]} to {stages[-1]}" if len(stages) > 1 else str(stages[0])
 
 
 def _data(folder: str, given: dict, first: int) -> tuple[str, str]:

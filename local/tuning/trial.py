@@ -5,6 +5,7 @@ recipe without weights to train is fitted here; any other is trained by stage 1,
 of its own, which continues where it was interrupted.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -63,11 +64,15 @@ class Setting(NamedTuple):
 
 
 class Split(NamedTuple):
-    """What a search may see: the manifests, and which rows of ``valid`` are scored."""
+    """What a search may see: the manifests, and which rows of ``valid`` are scored.
+
+    ``device``: of torch, where these are separated in batches; None: on the CPU, one at a time.
+    """
 
     train: Manifest
     valid: Manifest
     chosen: list[int]
+    device: object = None
 
 
 def settings(space, values: dict, tag: str | None, data: str) -> list[Setting]:
@@ -149,19 +154,32 @@ def scores(separator, split: Split) -> pandas.DataFrame:
     Returns:
         a row for each, a column for each source, in dB; NaN where it has no value.
     """
-    from local.model import windows
     from local.scoring import metrics
 
-    found = []
+    valid, found = split.valid, {}
+    for i, estimates in _estimates(separator, split):
+        values, _ = metrics.score(
+            valid.sources(i), estimates, valid.row(i).sample_rate, metrics.Chosen((METRIC,))
+        )
+        found[i] = [values[source, METRIC] for source in SOURCES]
+    return pandas.DataFrame([found[i] for i in split.chosen], columns=list(SOURCES))
+
+
+def _estimates(separator, split: Split) -> Iterator[tuple[int, np.ndarray]]:
+    """The chosen rows, in any order, each with its estimates (source, time); see ``scores``."""
+    from local.model import windows
+    from local.scoring import separated
+
+    valid = split.valid
+    if separator is not None and split.device is not None:
+        yield from separated.separate(separator.to(split.device), valid, split.chosen)
+        return
     for i in split.chosen:
-        valid = split.valid
-        mix, sources, rate = valid.mix(i), valid.sources(i), valid.row(i).sample_rate
-        estimates = np.stack([mix] * len(SOURCES))
-        if separator is not None:
-            estimates = windows.estimate(separator, mix, rate, sources)
-        values, _ = metrics.score(sources, estimates, rate, metrics.Chosen((METRIC,)))
-        found.append([values[source, METRIC] for source in SOURCES])
-    return pandas.DataFrame(found, columns=list(SOURCES))
+        mix = valid.mix(i)
+        if separator is None:
+            yield i, np.stack([mix] * len(SOURCES))
+        else:
+            yield i, windows.estimate(separator, mix, valid.row(i).sample_rate, valid.sources(i))
 
 
 def summary(found: pandas.DataFrame, split: Split) -> dict[str, float | None]:

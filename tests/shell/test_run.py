@@ -87,7 +87,7 @@ def test_options_reach_their_own_stage_in_every_spelling(run):
         *("--corpus", "wham:both"),
         *("--engine=museval", "--jobs=2", "--num-examples", "4", "--tag", "l1", "--preset=small"),
         *("--optim.lr", "3e-4", "--data.batch-size=2", "--data.snr-db", "[-5.0, 0.0]"),
-        *("--mixture-consistency", "none", "--seed=3", "--name", "mine"),
+        *("--mixture-consistency", "none", "--seed=3", "--name", "mine", "--device=cpu"),
     )
     assert result.code == 0, result.err
     recipe = ["--model=convtasnet", "--preset=small", "--tag=l1", "--name=mine"]
@@ -97,9 +97,10 @@ def test_options_reach_their_own_stage_in_every_spelling(run):
         *(*recipe, "--optim.lr=3e-4", "--data.batch_size=2", "--data.snr_db=[-5.0, 0.0]"),
         *("--mixture_consistency=none", "--seed=3", "--restart"),
     ]
-    assert evaluate[1:] == [*recipe, "--metrics=si_sdr,snr", "--engine=museval", "--jobs=2"]
-    assert report[1:] == [*recipe, "--num-examples=4"]
-    assert compare[1:] == ["--name=mine"]
+    assert evaluate[1:] == [*recipe, "--metrics=si_sdr,snr", "--engine=museval", "--jobs=2",
+                            "--device=cpu"]  # fmt: skip
+    assert report[1:] == [*recipe, "--device=cpu", "--num-examples=4"]
+    assert compare[1:] == ["--name=mine", "--device=cpu"]
 
 
 @pytest.mark.parametrize(
