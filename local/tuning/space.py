@@ -159,7 +159,7 @@ def read(models: str, preset: str | None, typed: dict[str, str]) -> Space:
         dimensions = [Dimension((MODEL,), names), *dimensions]
     elif not dimensions and not seeds:
         raise UserError("nothing is varied: give a key several values or a range, such as"
-                        " --optim.lr log:1e-4..1e-2, or several recipes as --model a,b")  # fmt: skip
+                        " --optim.lr log:1e-4..1e-2, or several recipes: --model a,b")  # fmt: skip
     space = Space(names, preset, tuple(dimensions), fixed, seeds[0].choices if seeds else ())
     check_name(space.name, "--model")
     kinds = [_check(space, name) for name in names]
