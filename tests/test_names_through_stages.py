@@ -23,7 +23,9 @@ def stage(name, *options):
 def test_the_bytes_of_a_name_survive_every_stage(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / ODD).mkdir()
-    tree = make_tree(tmp_path / "tree", {"train": 2, "valid": 1, "test": 1})
+    tree = make_tree(
+        tmp_path / "tree", {"train": 2, "valid": 1, "test": 1}, rate=16000
+    )  # the recipe's
     tree = tree.rename(tmp_path / ODD / "tree")
     stage("prepare", "--data", str(tree), "--name", "odd")
     common = ("--model", "mixture", "--name", "odd")
