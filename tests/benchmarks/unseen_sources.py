@@ -2,7 +2,7 @@
 
     python tests/benchmarks/unseen_sources.py MORE OUT
 
-MORE is the folder of further sources with its manifest.csv, which make_triplets.py of the data joins
+MORE is the folder of further sources with its manifest.csv, which the data's make_triplets.py joins
 with ``--more``; OUT/manifest.csv is then what its ``--src OUT`` reads. Left out are music, babble
 (mixed from other voices), and speakers or recordings that also have files of another licence. Of
 each kind every third speaker or recording, by name, is for test, the next for valid, the rest for
