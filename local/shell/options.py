@@ -30,7 +30,7 @@ from local.shell.option_table import (
     TOP,
     TUNE,
     Option,
-)  # fmt: skip
+)
 
 YES = ("true", "yes", "on")  # as YAML has it
 

@@ -36,7 +36,7 @@ class AdversarialSystem(System):
         with torch.random.fork_rng():
             torch.manual_seed(conf["seed"])
             self.adversary = separator.network.adversary()
-        self._epoch = torch.zeros(2, dtype=torch.double)  # sum of the adversary's losses, count
+        self._epoch = torch.zeros(2)  # sum of the adversary's losses, count
 
     @property
     def steps(self) -> int:
@@ -81,7 +81,8 @@ class AdversarialSystem(System):
     def on_train_epoch_end(self) -> None:
         """Say when the adversary has won."""
         super().on_train_epoch_end()
-        total, count = self.trainer.strategy.reduce(self._epoch, reduce_op="sum").tolist()
+        here = self._epoch.to(self.device)
+        total, count = self.trainer.strategy.reduce(here, reduce_op="sum").tolist()
         self._epoch.zero_()
         if count and total / count < COLLAPSED and self.global_rank == 0:
             print(

@@ -75,7 +75,7 @@ class DeepFeatureLoss(nn.Module):
         super().__init__()
         self.network = network.requires_grad_(False)
         self.register_buffer("means", torch.ones(COMPARED))
-        self.register_buffer("sums", torch.zeros(COMPARED + 1, dtype=torch.double))
+        self.register_buffer("sums", torch.zeros(COMPARED + 1))
         self.train()
 
     def train(self, mode: bool = True):

@@ -90,7 +90,7 @@ def learn(path: Path, conf: dict, manifests: dict, provenance: dict) -> None:
     )
     deep_features.save(path, network, about)
     disk.write_yaml(path.with_suffix(".yml"), about)
-    kept.unlink()
+    kept.unlink(missing_ok=True)  # another process may have learnt the same
     print(f"{path}: written; right of the validation mixtures: {said}")
 
 

@@ -1,42 +1,30 @@
 """Training against an adversary: turns, resumption, what is kept, and every refusal."""
 
-import sys
-
 import pandas
 import pytest
+import small_trainings
 import torch
-import triplet_trees
 
-from local import train
 from local.base.errors import UserError
 from local.model import checkpoint
 
-RATE = 8000
-SMALL = {
-    "data.sample_rate": RATE, "data.segment": 0.256, "data.batch_size": 2, "data.num_workers": 0,
+SMALL = small_trainings.SMALL | {
+    "data.segment": 0.256, "trainer.max_epochs": 4,
     "model.features": "[4,4,8]", "model.window": 1024, "model.references": 2,
-    "trainer.accelerator": "cpu", "trainer.max_epochs": 4, "log.every_n_steps": 1,
 }  # fmt: skip
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A working folder with a prepared data set ``d``."""
-    monkeypatch.chdir(tmp_path)
-    torch.set_num_threads(1)
-    tree = triplet_trees.make_tree(tmp_path / "tree", {"train": 6, "valid": 3}, rate=RATE)
-    triplet_trees.prepare(tree, "d", ("train", "valid"), RATE)
+    """The experiments of a prepared data set."""
+    small_trainings.prepare(tmp_path, monkeypatch)
     return tmp_path / "exp" / "d"
 
 
 def stage(monkeypatch, tag, **changes):
     """Train SEGAN."""
     keys = SMALL | {key.replace("__", "."): value for key, value in changes.items()}
-    given = [f"--{key}={value}" for key, value in keys.items()]
-    monkeypatch.setattr(
-        sys, "argv", ["train.py", "--name", "d", "--model", "segan", "--tag", tag, *given]
-    )
-    train.main()
+    small_trainings.run(monkeypatch, "--model", "segan", "--tag", tag, changes=keys)
 
 
 def state(folder):

@@ -1,24 +1,17 @@
 """Deep feature losses: the network, the loss, its tasks, and resumption in both phases."""
 
-import sys
-
 import pytest
+import small_trainings
 import torch
-import triplet_trees
 
-from local import train
 from local.base import config, disk
 from local.base.errors import UserError
 from local.corpus import manifest
 from local.training import deep_features, feature_tasks
 from local.training.losses import SourceLoss
 
-RATE = 8000
-SMALL = {
-    "data.sample_rate": RATE, "data.segment": 0.25, "data.batch_size": 2, "data.num_workers": 0,
-    "model.n_blocks": 1, "model.n_repeats": 1, "model.bn_chan": 4, "model.hid_chan": 4,
-    "model.skip_chan": 4, "model.n_filters": 8, "loss.snr": 0, "loss.deep_feature": 1,
-    "loss.deep_feature_epochs": 3, "trainer.accelerator": "cpu", "trainer.max_epochs": 12,
+SMALL = small_trainings.NARROW | {
+    "loss.snr": 0, "loss.deep_feature": 1, "loss.deep_feature_epochs": 3, "trainer.max_epochs": 12,
 }  # fmt: skip
 
 
@@ -34,10 +27,7 @@ def network(**classes):
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     """A working folder with a prepared data set ``d``."""
-    monkeypatch.chdir(tmp_path)
-    torch.set_num_threads(1)
-    tree = triplet_trees.make_tree(tmp_path / "tree", {"train": 6, "valid": 3}, rate=RATE)
-    triplet_trees.prepare(tree, "d", ("train", "valid"), RATE)
+    small_trainings.prepare(tmp_path, monkeypatch)
     return tmp_path
 
 
@@ -46,12 +36,9 @@ def manifests(place):
 
 
 def stage(monkeypatch, tag, **changes):
+    """Train a narrow Conv-TasNet with the loss."""
     keys = SMALL | {key.replace("__", "."): value for key, value in changes.items()}
-    given = [f"--{key}={value}" for key, value in keys.items()]
-    monkeypatch.setattr(
-        sys, "argv", ["train.py", "--name", "d", "--model", "convtasnet", "--tag", tag, *given]
-    )
-    train.main()
+    small_trainings.run(monkeypatch, "--model", "convtasnet", "--tag", tag, changes=keys)
 
 
 # ---------------------------------------------------------------- the network and the loss
