@@ -27,9 +27,21 @@ extras_of() {
   done
 }
 
-extras_of "$@"
+# help WORD...: the help of the program, which needs no packages, nor an environment
+help() {
+  local word
+  case ${1-} in export | score) return ;; esac
+  for word; do
+    case $word in
+      -h | --help) find_python && PYTHONPATH=$ROOT exec "$BASE" -P -m local.separate --help ;;
+    esac
+  done
+}
+
 FROM=$PWD
 cd "$ROOT"
+help "$@"
+extras_of "$@"
 environment # PYTHON
 cd "$FROM"
 # -P: a folder named `local` where the user stands is not ours

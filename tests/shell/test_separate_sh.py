@@ -81,6 +81,17 @@ def test_what_scoring_needs_is_installed_first(separate, checkout):
     assert called[-2:] == ["score", "recordings"]
 
 
+@pytest.mark.parametrize("words", [["--help"], ["a.wav", "-h"]])
+def test_help_makes_no_environment(checkout, tmp_path, words):
+    process = subprocess.run(
+        [str(checkout / "separate.sh"), *words], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert process.stderr == ""
+    assert process.stdout.startswith("usage: winnow")
+    assert process.returncode == 0
+    assert not (checkout / ".venv").exists()
+
+
 def test_the_program_runs(checkout, tmp_path):
     """With the real interpreter, in a folder that holds another package of the same name."""
     (tmp_path / "local").mkdir()
