@@ -31,6 +31,8 @@ class Demucs(BaseModel):
         bidirectional: whether the LSTM layers look ahead too.
         normalise: the deviation that divides the mixture and multiplies the estimates: of the
             ``whole``, of all samples so far (``cumulative``), or ``none``.
+        batch_norm: whether a batch normalisation follows the first convolution of every block; the
+            paper has none.
         sample_rate: Hz.
 
     Raises:
@@ -39,7 +41,7 @@ class Demucs(BaseModel):
 
     def __init__(
         self, n_src, channels=64, depth=6, kernel_size=8, stride=4, context=3, resample=2,
-        bidirectional=True, normalise="whole", sample_rate=16000,
+        bidirectional=True, normalise="whole", batch_norm=False, sample_rate=16000,
     ):  # fmt: skip
         super().__init__(sample_rate=sample_rate)
         if kernel_size < stride:
@@ -50,7 +52,8 @@ class Demucs(BaseModel):
         self.arguments = {
             "n_src": n_src, "channels": channels, "depth": depth, "kernel_size": kernel_size,
             "stride": stride, "context": context, "resample": resample,
-            "bidirectional": bidirectional, "normalise": normalise, "sample_rate": sample_rate,
+            "bidirectional": bidirectional, "normalise": normalise, "batch_norm": batch_norm,
+            "sample_rate": sample_rate,
         }  # fmt: skip
         self.kernel_size, self.stride, self.context = kernel_size, stride, context
         self.resample, self.normalise = resample, normalise
@@ -59,7 +62,8 @@ class Demucs(BaseModel):
         widths = [channels * GROWTH**i for i in range(depth)]
         self.down = nn.ModuleList(
             nn.Sequential(
-                nn.Conv1d(above, here, kernel_size, stride), nn.ReLU(inplace=True),
+                *_normed(nn.Conv1d(above, here, kernel_size, stride), batch_norm),
+                nn.ReLU(inplace=True),
                 nn.Conv1d(here, 2 * here, 1), nn.GLU(1),
             )
             for above, here in zip([1, *widths[:-1]], widths, strict=True)
@@ -70,7 +74,7 @@ class Demucs(BaseModel):
         self.merge = nn.Linear(2 * widths[-1], widths[-1]) if bidirectional else nn.Identity()
         self.up = nn.ModuleList(
             nn.Sequential(
-                nn.Conv1d(here, 2 * here, context), nn.GLU(1),
+                *_normed(nn.Conv1d(here, 2 * here, context), batch_norm), nn.GLU(1),
                 nn.ConvTranspose1d(here, above, kernel_size, stride),
             )
             for above, here in zip([n_src, *widths[:-1]][::-1], widths[::-1], strict=True)
@@ -144,6 +148,11 @@ class Demucs(BaseModel):
     def get_model_args(self):
         """Arguments that build an equal model."""
         return self.arguments
+
+
+def _normed(convolution: nn.Conv1d, batch_norm: bool) -> list[nn.Module]:
+    """A convolution, and what normalises its output, if asked for."""
+    return [convolution, *([nn.BatchNorm1d(convolution.out_channels)] if batch_norm else [])]
 
 
 @torch.no_grad()

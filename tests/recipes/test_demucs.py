@@ -111,3 +111,15 @@ def test_level_makes_little_difference(recipe):
 def test_the_causal_recipe_shares_the_network():
     first, second = (separators.network_class(r, "Demucs") for r in ("demucs", "demucs_causal"))
     assert first is second
+
+
+@pytest.mark.parametrize("recipe", ["demucs", "demucs_causal"])
+def test_size_of_normalised_weights_makes_no_difference(recipe):
+    """So that no step of the optimiser can blow up what goes through ``small``."""
+    network = separators.build(recipe, "small", channels=2, depth=2).network.train()
+    mix = noise(2, 4000)
+    with torch.no_grad():
+        before = network(mix)
+        for block in (*network.down, *network.up):
+            block[0].weight *= 100
+        torch.testing.assert_close(network(mix), before, rtol=1e-3, atol=1e-5)
