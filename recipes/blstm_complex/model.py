@@ -6,12 +6,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from local.blocks.input_statistics import Moments
+from local.blocks.real_spectra import VIEWS, masked, views
 from local.blocks.stft import STFT
 from local.blocks.stft_frames import Frames, VoiceLive
-
-FLOOR = 1e-4  # magnitude under the logarithm: that of a Hann window over noise at -103 dBFS
-COMPRESSION = 0.3  # exponent of the magnitude in the real and imaginary parts
-PARTS = 3  # of the input: log-magnitude, compressed real and imaginary part
 
 
 class ComplexMaskLSTM(VoiceLive, BaseModel):
@@ -62,9 +59,9 @@ class ComplexMaskLSTM(VoiceLive, BaseModel):
         self.shifts = shifts
         self.frames = Frames(self.stft)
         bins = self.stft.frequencies
-        self.register_buffer("mean", torch.zeros(PARTS * bins))
-        self.register_buffer("deviation", torch.ones(PARTS * bins))
-        self.reduce = nn.Linear(PARTS * bins, input_size)
+        self.register_buffer("mean", torch.zeros(VIEWS * bins))
+        self.register_buffer("deviation", torch.ones(VIEWS * bins))
+        self.reduce = nn.Linear(VIEWS * bins, input_size)
         self.recurrent = nn.LSTM(
             input_size, hidden_size, num_layers, batch_first=True,
             dropout=dropout if num_layers > 1 else 0.0, bidirectional=bidirectional,
@@ -113,9 +110,7 @@ class ComplexMaskLSTM(VoiceLive, BaseModel):
         scaled = (features(parts) - self.mean) / self.deviation
         hidden, memory = self.recurrent(torch.relu(self.reduce(scaled)), memory)
         mask = self.mask(hidden).float().transpose(1, 2).unflatten(1, (2, self.stft.frequencies))
-        a, b = mask.unbind(1)
-        real, imaginary = parts.unbind(1)
-        return torch.stack((a * real - b * imaginary, a * imaginary + b * real), 1), memory
+        return masked(mask, parts), memory
 
     def fit(self, batches) -> None:
         """Mean and deviation of every part at every frequency.
@@ -135,7 +130,5 @@ class ComplexMaskLSTM(VoiceLive, BaseModel):
 
 
 def features(parts: torch.Tensor) -> torch.Tensor:
-    """(batch, 2, frequency, frame) -> (batch, frame, PARTS * frequency)."""
-    magnitude = parts.square().sum(1, keepdim=True).clamp(min=FLOOR**2).sqrt()
-    compressed = parts * magnitude ** (COMPRESSION - 1)
-    return torch.cat((magnitude.log(), compressed), 1).flatten(1, 2).transpose(1, 2)
+    """(batch, 2, frequency, frame) -> (batch, frame, VIEWS * frequency)."""
+    return views(parts).flatten(1, 2).transpose(1, 2)

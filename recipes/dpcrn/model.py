@@ -6,14 +6,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from local.blocks.input_statistics import Moments
+from local.blocks.real_spectra import VIEWS, gain_and_turn, masked, views
 from local.blocks.stft import STFT
 from local.blocks.stft_frames import Frames, VoiceLive
 
 QUIET = 1e-5  # level of silence, a magnitude: far under that of a single step of 16 bits
-FLOOR = 1e-4  # magnitude under the logarithm, over the level
-COMPRESSION = 0.3  # exponent of the magnitude in the real and imaginary parts
-SMALL = 1e-4  # keeps the angle of nothing finite
-PARTS = 3  # of the input: log-magnitude, compressed real and imaginary part
 
 
 class DPCRN(VoiceLive, BaseModel):
@@ -31,7 +28,7 @@ class DPCRN(VoiceLive, BaseModel):
 
     - The mask is a gain from 0 to 1 and a turn of the phase, which starts at none, not a real and
       an imaginary part of any value: magnitudes are learnt first and fast.
-    - The input is not the real and imaginary part normalised within the frame but ``PARTS``, in
+    - The input is not the real and imaginary part normalised within the frame but ``views``, in
       units of the level of the last ``level`` frames, standardised at each frequency by statistics
       of the training mixtures. So the estimates move with the level of the mixture.
     - Padding over frequency is the same on both sides: 51 and not 50 of 201 frequencies reach the
@@ -77,9 +74,9 @@ class DPCRN(VoiceLive, BaseModel):
         sizes = [self.stft.frequencies]
         for stride in strides:
             sizes.append((sizes[-1] - 1) // stride + 1)
-        self.register_buffer("mean", torch.zeros(PARTS, 1, sizes[0]))
-        self.register_buffer("deviation", torch.ones(PARTS, 1, sizes[0]))
-        inputs = [PARTS, *channels[:-1]]
+        self.register_buffer("mean", torch.zeros(VIEWS, 1, sizes[0]))
+        self.register_buffer("deviation", torch.ones(VIEWS, 1, sizes[0]))
+        inputs = [VIEWS, *channels[:-1]]
         levels = list(zip(inputs, channels, kernels, strides, strict=True))
         self.down = nn.ModuleList(Down(*shape) for shape in levels)
         self.blocks = nn.ModuleList(DualPath(sizes[-1], channels[-1]) for _ in range(blocks))
@@ -121,28 +118,20 @@ class DPCRN(VoiceLive, BaseModel):
         for layer in self.up:
             x, kept = layer(torch.cat((x, skips.pop()), 1), next(memory))
             after.append(kept)
-        gain, turn = x.float().transpose(2, 3).split((1, 2), 1)
-        turn = torch.cat((1 + turn[:, :1], turn[:, 1:]), 1)  # no turn where nothing is learnt yet
-        size = (turn.square().sum(1, keepdim=True) + SMALL).sqrt()
-        a, b = (torch.sigmoid(gain) / size * turn).unbind(1)
-        real, imaginary = parts.unbind(1)
-        return torch.stack((a * real - b * imaginary, a * imaginary + b * real), 1), after
+        mask = gain_and_turn(x.float().transpose(2, 3))
+        return masked(mask, parts), after
 
     def _features(self, parts: torch.Tensor, before: torch.Tensor):
-        """Parts (batch, 2, frequency, frame) -> (batch, PARTS, frame, frequency) of mean 0.
+        """Parts (batch, 2, frequency, frame) -> (batch, VIEWS, frame, frequency) of mean 0.
 
         ``before`` (batch, 2, level - 1) has the power of the frames before and a 1 for each that
         there was, which come back for the frames that follow.
         """
-        energy = parts.square().sum(1, keepdim=True).transpose(2, 3)
-        power = energy.mean((1, 3))
+        power = parts.square().sum(1).mean(1)
         history = torch.cat((before, torch.stack((power, torch.ones_like(power)), 1)), 2)
         power, count = F.avg_pool1d(history, self.level, 1).unbind(1)
         level = (power / count).clamp(min=QUIET**2).sqrt()[:, None, :, None]
-        magnitude = (energy / level.square()).clamp(min=FLOOR**2).sqrt()
-        compressed = parts.transpose(2, 3) / level * magnitude ** (COMPRESSION - 1)
-        features = torch.cat((magnitude.log(), compressed), 1)
-        scaled = (features - self.mean) / self.deviation
+        scaled = (views(parts.transpose(2, 3) / level) - self.mean) / self.deviation
         return scaled, history[:, :, history.shape[2] - self.level + 1 :]
 
     def memory(self, batch: int) -> list[torch.Tensor]:
