@@ -18,7 +18,7 @@ from local.model.separators import Separator
 from local.separation import export
 
 FORMS = list(export.SUFFIXES)
-RECIPES = ["convtasnet", "dprnn", "lstm_tasnet", "blstm_complex", "lstm_complex", "dpcrn"]
+RECIPES = ["convtasnet", "dprnn", "lstm_tasnet", "blstm_complex", "lstm_complex", "dpcrn", "bsrnn"]
 
 BY_NUMPY = toy_recipes.PLAIN.replace(
     "return self.gains.unsqueeze(-1) * mix.unsqueeze(1)",
