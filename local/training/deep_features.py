@@ -144,12 +144,14 @@ def hear(network: FeatureNetwork, x: torch.Tensor, targets: dict[str, torch.Tens
     """The sum over the tasks of the mean cross-entropy, and how many are right of how many.
 
     Args:
-        x: (batch, time).
+        x: (batch, time), on any device.
         targets: task -> class (batch,); -1: there is no answer.
 
     Returns:
-        scalar; task -> (2,), right and all.
+        scalar; task -> (2,), right and all; on the network's device.
     """
+    device = next(network.parameters()).device
+    x, targets = x.to(device), {task: classes.to(device) for task, classes in targets.items()}
     loss, counts = x.new_zeros(()), {}
     for task, logits in network(x).items():
         asked = targets[task] >= 0

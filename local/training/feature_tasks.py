@@ -15,7 +15,7 @@ import torch
 from local.base import disk, progress
 from local.base.errors import UserError
 from local.model import checkpoint
-from local.training import deep_features, mixtures
+from local.training import deep_features, mixtures, precision
 
 ALONE = 0.5  # probability of a noise without a voice
 STEP_DB = 5.0  # width of a class of SNRs
@@ -59,11 +59,12 @@ def learn(path: Path, conf: dict, manifests: dict, provenance: dict) -> None:
     with torch.random.fork_rng():
         torch.manual_seed(conf["seed"])
         network = deep_features.FeatureNetwork(classes)
+    network.to(precision.device_of(conf["trainer"]["accelerator"]))
     optimiser = torch.optim.Adam(network.parameters(), lr=RATE)
     kept, epochs = path.with_suffix(".ckpt"), conf["loss"]["deep_feature_epochs"]
     first, history = 0, []
     if kept.is_file():
-        state = torch.load(kept, weights_only=True)
+        state = torch.load(kept, map_location="cpu", weights_only=True)
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
         first, history = state["epoch"], state["history"]

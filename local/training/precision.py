@@ -25,7 +25,7 @@ def choose(asked: str, accelerator: str) -> tuple[str, str | None]:
     Raises:
         UserError: float16 on a CPU, instead of which Lightning would take bfloat16.
     """
-    device = _device(accelerator)
+    device = device_of(accelerator)
     if asked == "16-mixed" and device == "cpu":
         raise UserError("trainer.precision 16-mixed needs a GPU; auto takes what suits this CPU")
     real = has_bfloat16(device)
@@ -38,7 +38,7 @@ def choose(asked: str, accelerator: str) -> tuple[str, str | None]:
                    " takes bf16-mixed only where the hardware has it")  # fmt: skip
 
 
-def _device(accelerator: str) -> str:
+def device_of(accelerator: str) -> str:
     """The type of device that Lightning takes for an accelerator."""
     if accelerator in ("auto", "gpu"):
         if torch.cuda.is_available():
