@@ -4,6 +4,7 @@ soundfile reads and writes everything. An array has shape (time,) and is float32
 is 1, so a 16-bit sample is an integer over 32768, and reading and writing again keeps it.
 """
 
+import functools
 import io
 import math
 import os
@@ -28,6 +29,7 @@ KAISER_BEST = {
 """A Kaiser-windowed sinc of 64 zero crossings (resampy's "kaiser_best"): flat to 0.85 of the
 lower Nyquist frequency within -98 dB, where torchaudio's default of 6 crossings is 16 dB off."""
 LARGEST_TABLE = 2**22  # weights of that filter for all phases, beyond which they are not tabulated
+TABLES = 32  # of ratios that are kept: changes of speed in training draw from 21
 
 
 def read(
@@ -209,13 +211,12 @@ def resample(x, rate_from: int, rate_to: int):
     if rate_from == rate_to:
         return x
     import torch
-    from torchaudio.functional import resample as sinc
 
     step_from, step_to = lowest_terms(rate_from, rate_to)
     small = step_to * (2 * reach(rate_from, rate_to) + step_from) <= LARGEST_TABLE
     tensor = torch.as_tensor(x)
     if small:
-        y = sinc(tensor.contiguous(), rate_from, rate_to, **KAISER_BEST)
+        y = _table(step_from, step_to, tensor.dtype, tensor.device)(tensor.contiguous())
     else:
         y = _interpolate(tensor, step_from, step_to)
     return y if isinstance(x, torch.Tensor) else y.numpy()
@@ -231,6 +232,16 @@ def reach(rate_from: int, rate_to: int) -> int:
     """Samples at ``rate_from`` on either side on which a sample at ``rate_to`` depends."""
     bandwidth = min(1.0, rate_to / rate_from) * KAISER_BEST["rolloff"]
     return math.ceil(KAISER_BEST["lowpass_filter_width"] / bandwidth)
+
+
+@functools.lru_cache(maxsize=TABLES)
+def _table(step_from: int, step_to: int, dtype, device):
+    """torchaudio's filters of a ratio: the change of speed in training needs the same few again."""
+    import torch
+    from torchaudio.transforms import Resample
+
+    with torch.inference_mode(False):  # for gradients too, whoever asked first
+        return Resample(step_from, step_to, **KAISER_BEST, dtype=dtype).to(device)
 
 
 def _interpolate(x, step_from: int, step_to: int):

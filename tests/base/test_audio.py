@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import torchaudio
 
 from local.base import audio
 from local.base.errors import UserError
@@ -182,6 +183,23 @@ def test_large_coprime_rates_take_no_large_table():
     assert y.shape == (16000,)
     assert y.dtype == np.float32
     assert np.abs(y - expected)[1000:-1000].max() < 1e-4
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_kept_filters_are_those_of_torchaudio(dtype):
+    x = torch.randn(2, 500, dtype=dtype)
+    for rate_from, rate_to in [(97, 100), (48000, 16000), (97, 100)]:
+        expected = torchaudio.functional.resample(x, rate_from, rate_to, **audio.KAISER_BEST)
+        assert torch.equal(audio.resample(x, rate_from, rate_to), expected)
+
+
+def test_kept_filters_let_gradients_through():
+    audio._table.cache_clear()
+    with torch.inference_mode():
+        audio.resample(torch.ones(100), 97, 100)
+    x = torch.ones(100, requires_grad=True)
+    audio.resample(x, 97, 100).sum().backward()
+    assert x.grad[50:60].mean() == pytest.approx(100 / 97, rel=1e-3)
 
 
 def test_equal_rates_change_nothing():
