@@ -3,14 +3,12 @@
 import torch
 from asteroid.models import BaseModel
 from torch import nn
-from torch.nn import functional as F
 
 from local.blocks.input_statistics import Moments
+from local.blocks.level import no_frames, unit_frames
 from local.blocks.real_spectra import VIEWS, gain_and_turn, masked, views
 from local.blocks.stft import STFT
 from local.blocks.stft_frames import Frames, VoiceLive
-
-QUIET = 1e-5  # level of silence, a magnitude: far under that of a single step of 16 bits
 
 
 class DPCRN(VoiceLive, BaseModel):
@@ -122,22 +120,14 @@ class DPCRN(VoiceLive, BaseModel):
         return masked(mask, parts), after
 
     def _features(self, parts: torch.Tensor, before: torch.Tensor):
-        """Parts (batch, 2, frequency, frame) -> (batch, VIEWS, frame, frequency) of mean 0.
-
-        ``before`` (batch, 2, level - 1) has the power of the frames before and a 1 for each that
-        there was, which come back for the frames that follow.
-        """
-        power = parts.square().sum(1).mean(1)
-        history = torch.cat((before, torch.stack((power, torch.ones_like(power)), 1)), 2)
-        power, count = F.avg_pool1d(history, self.level, 1).unbind(1)
-        level = (power / count).clamp(min=QUIET**2).sqrt()[:, None, :, None]
-        scaled = (views(parts.transpose(2, 3) / level) - self.mean) / self.deviation
-        return scaled, history[:, :, history.shape[2] - self.level + 1 :]
+        """Parts (batch, 2, frequency, frame) -> (batch, VIEWS, frame, frequency) of mean 0."""
+        parts, after = unit_frames(parts, before, self.level)
+        return (views(parts.transpose(2, 3)) - self.mean) / self.deviation, after
 
     def memory(self, batch: int) -> list[torch.Tensor]:
         """What every layer remembers before the first frame."""
         zeros = self.mean.new_zeros
-        state = [zeros(batch, 2, self.level - 1)]
+        state = [no_frames(batch, self.level, self.mean)]
         size = self.stft.frequencies
         for layer in self.down:
             state.append(zeros(batch, layer.convolution.in_channels, 1, size))
