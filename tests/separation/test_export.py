@@ -19,6 +19,7 @@ from local.separation import export
 
 FORMS = list(export.SUFFIXES)
 RECIPES = ["convtasnet", "dprnn", "lstm_tasnet", "blstm_complex", "lstm_complex", "dpcrn", "bsrnn"]
+RECIPES += ["gtcrn_trainable"]
 
 BY_NUMPY = toy_recipes.PLAIN.replace(
     "return self.gains.unsqueeze(-1) * mix.unsqueeze(1)",
