@@ -112,10 +112,18 @@ class Recurrent(nn.Module):
         margin = self.kernel - self.stride
         more = (-self.kernel - size) % self.stride
         places = F.pad(places.flatten(0, 1), (0, 0, margin, margin + more))
-        steps = places.unfold(1, self.kernel, self.stride)  # (sequence, step, channel, kernel)
+        steps = self.unfolded(places)
         out, _ = self.recurrent(steps.transpose(0, 1).flatten(2))
         out = self.back(out.permute(1, 2, 0))[:, :, margin : margin + size]
         return x + out.transpose(1, 2).reshape(shape).movedim(2, self.axis)
+
+    def unfolded(self, x):
+        """(sequence, place, channel) -> (sequence, step, channel, kernel)."""
+        if torch.onnx.is_in_onnx_export():  # where unfold needs to know the number of places
+            end = x.shape[1] - self.kernel + 1
+            places = [x[:, i : end + i : self.stride] for i in range(self.kernel)]
+            return torch.stack(places, 3)
+        return x.unfold(1, self.kernel, self.stride)
 
 
 class Attention(nn.Module):
@@ -123,6 +131,7 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int, heads: int, query: int, frequencies: int):
         super().__init__()
+        self.frequencies = frequencies
         sizes = (query, query, channels // heads)  # of queries, keys, values
         self.inputs = nn.ModuleList(Points(channels, heads, size, frequencies) for size in sizes)
         self.project = Points(channels, 1, channels, frequencies)
@@ -131,7 +140,7 @@ class Attention(nn.Module):
         """(batch, frame, frequency, channel) -> the same shape."""
         query, key, value = (points(x) for points in self.inputs)
         frames = (y.flatten(3) for y in (query, key, value))
-        out = F.scaled_dot_product_attention(*frames).view(value.shape)
+        out = F.scaled_dot_product_attention(*frames).unflatten(3, (self.frequencies, -1))
         out = out.permute(0, 2, 3, 1, 4).flatten(3)  # heads beside each other
         return x + self.project(out).squeeze(1)
 

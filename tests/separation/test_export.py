@@ -18,7 +18,16 @@ from local.model.separators import Separator
 from local.separation import export
 
 FORMS = list(export.SUFFIXES)
-RECIPES = ["convtasnet", "dprnn", "lstm_tasnet", "blstm_complex", "lstm_complex", "dpcrn", "bsrnn"]
+RECIPES = [
+    "convtasnet",
+    "dprnn",
+    "lstm_tasnet",
+    "blstm_complex",
+    "lstm_complex",
+    "dpcrn",
+    "bsrnn",
+    "tf_gridnet",
+]
 RECIPES += ["gtcrn_trainable"]
 
 BY_NUMPY = toy_recipes.PLAIN.replace(
