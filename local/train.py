@@ -17,6 +17,7 @@ from local.base import config, disk, experiment
 from local.base.errors import CONTINUES, Parser, UserError, guard
 
 SHOWN_DIFFERENCES = 4
+TRIED = 2  # mixtures with which bfloat16 is tried
 SAME = {"recipe": "the recipe", "preset": "the preset", "tag": "the tag",
         "train_hash": "the training manifest", "valid_hash": "the validation manifest"}  # fmt: skip
 """Facts with which alone an experiment may be continued."""
@@ -238,9 +239,8 @@ def descend(
     """
     import pytorch_lightning as pl
     import torch
-    from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-    from local.training import precision, pruning, trackers
+    from local.training import pruning, trackers
     from local.training.adversarial import AdversarialSystem
     from local.training.progress_lines import ProgressLines
     from local.training.saved_state import AtomicFile, LastCheckpoint
@@ -258,9 +258,7 @@ def descend(
     settings = conf["trainer"]
     # without a limit it still counts the time, over all interruptions
     timer = pl.callbacks.Timer(duration=settings["max_time"], interval="step")
-    arithmetic, slow = precision.choose(settings["precision"], settings["accelerator"])
-    if slow and rank_zero_only.rank == 0:
-        print(f"note: {slow}", file=sys.stderr)
+    arithmetic = _arithmetic(settings, separator, system.train_data)
     callbacks = [timer, LastCheckpoint(last, settings["checkpoint_steps"]), *pruning.callbacks()]
     if not sys.stdout.isatty():
         callbacks.append(ProgressLines())
@@ -319,6 +317,25 @@ def descend(
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),
     }
+
+
+def _arithmetic(settings: dict, separator, data) -> str:
+    """The precision of a training; a line on standard error says what is slow or wrong in one."""
+    import torch
+    from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+    from local.training import precision
+
+    asked = settings["precision"]
+    arithmetic, slow = precision.choose(asked, settings["accelerator"])
+    wrong = None
+    if precision.device_of(settings["accelerator"]) == "cpu":
+        mix = torch.stack([data[i][0] for i in range(min(TRIED, len(data)))])
+        arithmetic, wrong = precision.trusted(asked, arithmetic, separator, mix)
+    if rank_zero_only.rank == 0:
+        for note in filter(None, (slow, wrong)):
+            print(f"note: {note}", file=sys.stderr)
+    return arithmetic
 
 
 def _strategy(system, settings: dict) -> str:

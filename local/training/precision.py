@@ -3,11 +3,14 @@
 import time
 
 import torch
+from torch import nn
 from torch.nn import functional
+from torch.nn.modules.conv import _ConvNd
 
 from local.base.errors import UserError
 
 BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # of x86, x86 and ARM, as torch calls them
+WRONG = 0.05  # relative error of a layer in bfloat16; rounding alone makes 0.003
 SIDE, ROUNDS = 512, 3  # of the products that tell how slow an emulation is
 
 
@@ -36,6 +39,62 @@ def choose(asked: str, accelerator: str) -> tuple[str, str | None]:
     return asked, (f"this CPU has no bfloat16 and emulates it: a training step of a linear layer"
                    f" took {slowdown():.1f} times as long as in float32; --trainer.precision auto"
                    " takes bf16-mixed only where the hardware has it")  # fmt: skip
+
+
+def trusted(asked: str, arithmetic: str, network: nn.Module, mix: torch.Tensor):
+    """``choose`` once the network is there: float32 for ``auto`` where bfloat16 is wrong.
+
+    torch 2.11 on CPUs with AMX gives other numbers for a convolution of stride 4 with 16 or 24
+    channels, but the gradients of the right ones: a network learns to live with it, and separates
+    nothing in float32 and on other machines.
+
+    Args:
+        asked: the setting ``trainer.precision``.
+        arithmetic: what ``choose`` made of it.
+        network: on the CPU, where it is tried; it does not change.
+        mix: (batch, time), some mixtures.
+
+    Returns:
+        as ``choose``.
+
+    Raises:
+        UserError: bfloat16 was asked for, and a layer is wrong in it.
+    """
+    layer = wrong_layer(network, mix) if arithmetic == "bf16-mixed" else None
+    if layer is None:
+        return arithmetic, None
+    line = (f"this CPU computes a layer wrongly in bfloat16 with torch {torch.__version__}:"
+            f" {layer}")  # fmt: skip
+    if asked == "auto":
+        return "32-true", f"{line}; it trains in float32"
+    raise UserError(f"trainer.precision {asked}: {line}; auto takes float32 here")
+
+
+@torch.no_grad()
+def wrong_layer(network: nn.Module, mix: torch.Tensor) -> nn.Module | None:
+    """The first convolution or linear layer whose output in bfloat16 is not that in float32."""
+    wrong = []
+
+    def compare(layer, inputs, output):
+        if inputs[0].is_complex():
+            return  # autocast leaves it as it is
+        x = inputs[0].float()
+        with torch.autocast("cpu", enabled=False):
+            expected = layer.forward(x)  # not the layer itself, which would come back here
+        if (output - expected).norm() > WRONG * expected.norm():
+            wrong.append(layer)
+
+    kinds = (_ConvNd, nn.Linear)
+    hooks = [layer.register_forward_hook(compare) for layer in network.modules()
+             if isinstance(layer, kinds)]  # fmt: skip
+    training = network.training
+    network.eval()  # what batch normalisation has seen stays
+    with torch.autocast("cpu", torch.bfloat16):
+        network(mix)
+    network.train(training)
+    for hook in hooks:
+        hook.remove()
+    return wrong[0] if wrong else None
 
 
 def device_of(accelerator: str) -> str:

@@ -82,3 +82,43 @@ def test_the_ratio_is_that_of_the_times(monkeypatch):
     monkeypatch.setattr(precision.functional, "linear", multiply)
     monkeypatch.setattr(precision.time, "perf_counter", lambda: now)
     assert precision.slowdown() == 3.0
+
+
+class Wrong(torch.nn.Conv1d):
+    """Stands for a kernel that gives other numbers in bfloat16."""
+
+    def forward(self, x):
+        """Twice what it should be."""
+        return super().forward(x) * (2 if torch.is_autocast_enabled("cpu") else 1)
+
+
+def network(kind):
+    return torch.nn.Sequential(
+        torch.nn.Unflatten(1, (1, -1)), torch.nn.Conv1d(1, 16, 8, 4), torch.nn.BatchNorm1d(16),
+        torch.nn.Dropout(0.5), kind(16, 2, 3),
+    )  # fmt: skip
+
+
+def test_a_wrong_layer_is_found_and_nothing_changes():
+    torch.manual_seed(0)
+    net, mix = network(Wrong), torch.randn(2, 400)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    assert precision.wrong_layer(net, mix) is net[4]
+    assert precision.wrong_layer(network(torch.nn.Conv1d), mix) is None
+    assert net.training
+    assert not any(layer._forward_hooks for layer in net)
+    for name, value in net.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_wrong_bfloat16_is_not_used():
+    net, mix = network(Wrong), torch.randn(2, 400)
+    arithmetic, line = precision.trusted("auto", "bf16-mixed", net, mix)
+    assert arithmetic == "32-true"
+    assert "Wrong(16, 2, kernel_size=(3,)" in line
+    assert "trains in float32" in line
+    with pytest.raises(UserError, match=r"precision bf16-mixed: .*wrongly.*; auto takes float32"):
+        precision.trusted("bf16-mixed", "bf16-mixed", net, mix)
+    assert precision.trusted("32-true", "32-true", net, mix) == ("32-true", None)
+    right = network(torch.nn.Conv1d)
+    assert precision.trusted("auto", "bf16-mixed", right, mix) == ("bf16-mixed", None)
