@@ -27,12 +27,13 @@ extras_of() {
   done
 }
 
-# help WORD...: the help of the program, which needs no packages, nor an environment
-help() {
+# answer_help WORD...: the help of the program, which needs no packages, nor an environment
+answer_help() {
   local word
   case ${1-} in export | score) return ;; esac
   for word; do
     case $word in
+      --) return ;; # what follows are names
       -h | --help) find_python && PYTHONPATH=$ROOT exec "$BASE" -P -m local.separate --help ;;
     esac
   done
@@ -40,7 +41,7 @@ help() {
 
 FROM=$PWD
 cd "$ROOT"
-help "$@"
+answer_help "$@"
 extras_of "$@"
 environment # PYTHON
 cd "$FROM"

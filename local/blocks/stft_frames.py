@@ -96,7 +96,7 @@ class Frames:
 
 
 class VoiceLive:
-    """The live methods of a network that makes each frame of the voice from those up to it.
+    """A network that makes each frame of the voice from those up to it, whole and live.
 
     The noise is the mixture minus the voice. The network has ``frames``, of the class above, and:
 
@@ -104,6 +104,14 @@ class VoiceLive:
     - ``voice(parts, memory) -> (parts, memory)``: the voice's parts (batch, 2, frequency, frame)
       of the mixture's; what it remembers after the last frame.
     """
+
+    def forward(self, mix: torch.Tensor) -> torch.Tensor:
+        """(batch, time) -> (batch, source, time)."""
+        stft = self.frames.stft
+        parts = stft.parts(mix)
+        voice, _ = self.voice(parts, self.memory(mix.shape[0]))
+        voice = stft.inverse_parts(voice, mix.shape[-1])
+        return torch.stack((voice, mix - voice), 1)
 
     @property
     def block(self) -> int:

@@ -84,23 +84,8 @@ class DPCRN(VoiceLive, BaseModel):
             for i in reversed(range(len(channels)))
         )
 
-    def forward(self, mix: torch.Tensor) -> torch.Tensor:
-        """(batch, time) -> (batch, source, time)."""
-        parts = self.stft.parts(mix)
-        voice, _ = self.voice(parts, self.memory(mix.shape[0]))
-        voice = self.stft.inverse_parts(voice, mix.shape[-1])
-        return torch.stack((voice, mix - voice), 1)
-
     def voice(self, parts: torch.Tensor, memory: list) -> tuple[torch.Tensor, list]:
-        """The frames that follow.
-
-        Args:
-            parts: (batch, 2, frequency, frame).
-            memory: of ``memory``, or of the frames before.
-
-        Returns:
-            the voice's parts (batch, 2, frequency, frame); the memory after the last frame.
-        """
+        """See ``VoiceLive``."""
         memory = iter(memory)
         x, kept = self._features(parts, next(memory))
         after, skips = [kept], []

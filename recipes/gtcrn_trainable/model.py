@@ -100,23 +100,8 @@ class GTCRN(VoiceLive, BaseModel):
             norm.weight.fill_(SPREAD)
             norm.bias[0] = math.atanh(0.5)
 
-    def forward(self, mix: torch.Tensor) -> torch.Tensor:
-        """(batch, time) -> (batch, source, time)."""
-        parts = self.stft.parts(mix)
-        voice, _ = self.voice(parts, self.memory(mix.shape[0]))
-        voice = self.stft.inverse_parts(voice, mix.shape[-1])
-        return torch.stack((voice, mix - voice), 1)
-
     def voice(self, parts: torch.Tensor, memory: list) -> tuple[torch.Tensor, list]:
-        """The frames that follow.
-
-        Args:
-            parts: (batch, 2, frequency, frame).
-            memory: of ``memory``, or of the frames before.
-
-        Returns:
-            the voice's parts (batch, 2, frequency, frame); the memory after the last frame.
-        """
+        """See ``VoiceLive``."""
         memory = iter(memory)
         x, kept = self._features(parts, next(memory))
         after, skips = [kept], []

@@ -62,18 +62,9 @@ def test_shifts_that_cannot_be(recipe, shifts):
         build(recipe, shifts=shifts)
 
 
-@pytest.mark.parametrize("place", [4000, 4001, 4255])
-def test_the_causal_one_sees_511_samples_ahead(place):
-    separator = build("lstm_complex")
-    mix = noise(1, 8000)
-    changed = mix.clone()
-    changed[:, place:] = noise(1, 8000 - place, seed=1)
-    with torch.no_grad():
-        before, after = separator(mix), separator(changed)
-    past = place - 511
-    assert torch.equal(before[..., :past], after[..., :past])
-    assert not torch.allclose(before[..., past : past + 512], after[..., past : past + 512])
+def test_only_one_of_the_two_looks_ahead():
     assert build().network.recurrent.bidirectional
+    assert not build("lstm_complex").network.recurrent.bidirectional
 
 
 def test_statistics_bring_the_training_set_to_mean_0_and_deviation_1():

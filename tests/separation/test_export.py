@@ -27,8 +27,8 @@ RECIPES = [
     "dpcrn",
     "bsrnn",
     "tf_gridnet",
+    "gtcrn_trainable",
 ]
-RECIPES += ["gtcrn_trainable"]
 
 BY_NUMPY = toy_recipes.PLAIN.replace(
     "return self.gains.unsqueeze(-1) * mix.unsqueeze(1)",

@@ -92,6 +92,12 @@ def test_help_makes_no_environment(checkout, tmp_path, words):
     assert not (checkout / ".venv").exists()
 
 
+def test_behind_two_dashes_stands_a_name(separate):
+    process, called = separate("--", "-h")
+    assert process.returncode == 7
+    assert called[-2:] == ["--", "-h"]
+
+
 def test_the_program_runs(checkout, tmp_path):
     """With the real interpreter, in a folder that holds another package of the same name."""
     (tmp_path / "local").mkdir()
