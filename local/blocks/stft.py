@@ -69,7 +69,8 @@ class STFT(nn.Module):
         """
         if torch.onnx.is_in_onnx_export():
             return self.convolved(signal)
-        return torch.view_as_real(self(signal)).movedim(-1, 1)
+        # side by side in memory, what follows takes less time than with interleaved parts
+        return torch.view_as_real(self(signal)).movedim(-1, 1).contiguous()
 
     def inverse_parts(self, parts: torch.Tensor, length: int) -> torch.Tensor:
         """(batch, 2, frequency, frame) -> (batch, length): ``inverse`` of a spectrum's parts."""

@@ -5,7 +5,7 @@ from asteroid.models import BaseModel
 from torch import nn
 from torch.nn import functional as F
 
-from local.blocks.input_statistics import Moments
+from local.blocks.input_statistics import standardise
 from local.blocks.real_spectra import VIEWS, masked, views
 from local.blocks.stft import STFT
 from local.blocks.stft_frames import Frames, VoiceLive
@@ -118,11 +118,7 @@ class ComplexMaskLSTM(VoiceLive, BaseModel):
         Args:
             batches: of mix (batch, time) and sources, which are not used.
         """
-        moments = Moments()
-        for mix, _ in batches:
-            moments.add(features(self.stft.parts(mix.to(self.mean.device))).flatten(0, 1))
-        self.mean.copy_(moments.mean())
-        self.deviation.copy_(moments.deviation())
+        standardise(self, batches, lambda mix: features(self.stft.parts(mix)).flatten(0, 1))
 
     def get_model_args(self):
         """Arguments that build an equal model."""

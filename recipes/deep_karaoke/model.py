@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from local.blocks import masks
-from local.blocks.input_statistics import Moments
+from local.blocks.input_statistics import standardise
 from local.blocks.on_stft import SpectrogramSeparator, level
 
 FLOOR = 1e-4  # magnitude under the logarithm, in units of the mixture's level: -80 dB
@@ -98,14 +98,13 @@ class DeepKaraoke(SpectrogramSeparator):
         Args:
             batches: of mix (batch, time) and sources (batch, source, time).
         """
-        if not self.logarithmic:
-            return
-        moments = Moments()
-        for mix, _ in batches:
-            magnitude = self.stft(mix.to(self.mean.device)).abs()
-            moments.add(_log(magnitude / level(magnitude)).transpose(1, 2).flatten(0, 1))
-        self.mean.copy_(moments.mean().unsqueeze(-1))
-        self.deviation.copy_(moments.deviation().unsqueeze(-1))
+
+        def features(mix):
+            magnitude = self.stft(mix).abs()
+            return _log(magnitude / level(magnitude)).transpose(1, 2).flatten(0, 1)
+
+        if self.logarithmic:
+            standardise(self, batches, features)
 
     def _logits(self, magnitude, step):
         """(batch, frequency, frame) -> (batch, window, frequency, frame of it)."""

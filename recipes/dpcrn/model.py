@@ -4,7 +4,7 @@ import torch
 from asteroid.models import BaseModel
 from torch import nn
 
-from local.blocks.input_statistics import Moments
+from local.blocks.input_statistics import standardise
 from local.blocks.level import no_frames, unit_frames
 from local.blocks.real_spectra import VIEWS, gain_and_turn, masked, views
 from local.blocks.stft import STFT
@@ -130,15 +130,12 @@ class DPCRN(VoiceLive, BaseModel):
         Args:
             batches: of mix (batch, time) and sources, which are not used.
         """
-        moments = Moments()
-        self.mean.zero_()
-        self.deviation.fill_(1)
-        for mix, _ in batches:
-            mix = mix.to(self.mean.device)
-            features, _ = self._features(self.stft.parts(mix), self.memory(len(mix))[0])
-            moments.add(features.transpose(1, 2).flatten(0, 1).flatten(1))
-        self.mean.copy_(moments.mean().view_as(self.mean))
-        self.deviation.copy_(moments.deviation().view_as(self.deviation))
+
+        def features(mix):
+            seen, _ = self._features(self.stft.parts(mix), self.memory(len(mix))[0])
+            return seen.transpose(1, 2).flatten(0, 1)
+
+        standardise(self, batches, features)
 
     def get_model_args(self):
         """Arguments that build an equal model."""
