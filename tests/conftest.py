@@ -102,3 +102,11 @@ def winnow(tmp_path, monkeypatch, capfd):
 
     yield run
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@pytest.fixture(scope="session")
+def made_report(tmp_path_factory):
+    """A report of two training seeds: folder of the experiment, manifest, folder of the report."""
+    import made_reports
+
+    return made_reports.two_seeds(tmp_path_factory.mktemp("report & more"))
