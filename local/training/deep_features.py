@@ -115,7 +115,7 @@ def save(path: Path, network: FeatureNetwork, about: dict) -> None:
         "about": about,
         "state_dict": {key: value.cpu() for key, value in network.state_dict().items()},
     }
-    checkpoint.write(path, package)  # fmt: skip
+    checkpoint.write(path, package)
 
 
 def load(path: Path | str) -> FeatureNetwork:
