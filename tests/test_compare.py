@@ -1,169 +1,33 @@
-"""Stage 4: who takes part and who does not, what is marked, and the page."""
+"""Stage 4: what is marked, seeds as one system, scores that failed, and the page."""
 
-import errno
-import html.parser
 import re
-import sys
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
+import compared_systems
 import numpy as np
 import pandas
 import pytest
-import scored_experiments
 import yaml
-from matplotlib.figure import Figure
+from compared_systems import ROWS, check_page, make_scored, run
 
 from local import SOURCES, compare
-from local.base import disk, experiment
 from local.base.errors import UserError
 from local.corpus import manifest
 from local.reporting import contenders, figures, standings, statistics
 from local.reporting.statistics import ALL
-from local.scoring import metrics, score_table, seed_runs
-from local.scoring.score_table import IMPROVEMENT, MIXTURE
-
-ROWS = 30  # in 15 groups
-
-
-class Gain(float):
-    """A separator that multiplies the sources."""
-
-    def to(self, device):
-        return self
-
-
-@pytest.fixture(scope="module")
-def garden(tmp_path_factory):
-    """A folder with a test manifest, ``data/garden/test.csv``."""
-    folder = tmp_path_factory.mktemp("compare")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        scored_experiments.make_manifest("garden", ROWS, 800)
-    return folder
-
-
-@pytest.fixture
-def here(garden, tmp_path, monkeypatch):
-    """The manifest's folder without experiments, the current directory.
-
-    Models are stubs, and only tests of the page have examples and the figure: drawing is slow.
-    """
-    (tmp_path / "data").symlink_to(garden / "data")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(statistics, "RESAMPLES", statistics.CHUNK)
-    monkeypatch.setattr(compare, "EXAMPLES", 0)
-    monkeypatch.setattr(figures, "DOTS", 20)
-    monkeypatch.setattr(figures, "quality_against_cost", lambda *_: Figure())
-
-    from local.model import separators, windows
-
-    def load(path):
-        text = Path(path).read_bytes().decode()
-        if text.startswith("broken"):
-            raise UserError("its recipe is gone")
-        return Gain(text.split()[0])
-
-    monkeypatch.setattr(separators, "load", load)
-    monkeypatch.setattr(windows, "estimate", lambda gain, mix, rate, sources: gain * sources)
-    return tmp_path
-
+from local.scoring import score_table
 
 DRAW = figures.quality_against_cost
 
 
-def make_scored(name, gain=5.0, seed=0, noise=0.3, model="0.5", where="garden", **changes):
-    """An experiment whose estimates are ``gain`` dB better than the mixture, give or take.
-
-    Args:
-        changes: of scores.yml; and ``conf``, ``facts``, ``hash``, ``scores`` (a function of the
-            table).
-    """
-    test = manifest.read(Path("data/garden/test.csv"))
-    folder = experiment.EXPERIMENTS / where / name
-    conf = {"seed": seed, "optim": {"lr": 0.001},
-            "trainer": {"max_epochs": 5, "max_time": None}} | changes.pop("conf", {})  # fmt: skip
-    facts = {
-        "recipe": name.partition("_")[0], "preset": None, "seed": seed, "train_hash": "t",
-        "valid_hash": "v", "command": ["python", "-m", "local.train"], "commit": "abc",
-    }  # fmt: skip
-    folder.mkdir(parents=True)
-    (folder / "best_model.pth").write_text(f"{model} {name}")
-    disk.write_yaml(folder / "conf.yml", conf)
-    disk.write_yaml(folder / "provenance.yml", facts | changes.pop("facts", {}))
-    place = folder / "scores" / changes.pop("hash", test.hash)
-    rng = np.random.default_rng([seed, len(name), *name.encode()])
-    rows = []
-    for row in test.rows.to_dict("records"):
-        for source, sign in zip(SOURCES, (1, -1), strict=True):
-            values = {"si_sdr": sign * row["snr_db"], "stoi": 0.8 if source == "voice" else np.nan}
-            of = {"id": row["id"], "snr_db": row["snr_db"], "group": row["group"]}
-            of["source"] = source
-            for metric, value in values.items():
-                step = (gain + noise * rng.standard_normal()) * (1 if metric == "si_sdr" else 0.01)
-                of |= {metric: value + step, metric + MIXTURE: value, metric + IMPROVEMENT: step}
-            over = gain / 10 + noise * rng.standard_normal() if source == "noise" else np.nan
-            rows.append(of | {"si_sdr_vs_residual": over, "failed": ""})
-    table = changes.pop("scores", lambda table: table)(pandas.DataFrame(rows))
-    about = {
-        "version": metrics.VERSION, "test_hash": test.hash, "engine": "fast",
-        "model_sha256": _sha256(folder / "best_model.pth"), "metrics": ["si_sdr", "stoi"],
-        "recipe": name, "parameters": 1_230_000, "macs_per_second": 2_500_000_000,
-        "real_time_factor": 0.05, "audio_seconds_seen": 7200.0, "seed": seed,
-        "provenance": {"commit": "def"},
-    } | changes  # fmt: skip
-    scored_experiments.write_scores(place / "scores.csv", table, about)
-    return place
+@pytest.fixture(scope="module")
+def garden(tmp_path_factory):
+    return compared_systems.make_garden(tmp_path_factory.mktemp("compare"))
 
 
-def _sha256(path):
-    import hashlib
-
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def run(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["compare", *arguments])
-    compare.main()
-    (place,) = Path("exp").glob("*/compare/*")
-    return place
-
-
-class _Links(html.parser.HTMLParser):
-    """What a page refers to, its ids, and the numbers that it carries."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.links, self.ids, self.numbers, self.sounds = [], [], [], {}
-        self.feed(path.read_text(encoding="utf-8"))
-
-    def handle_starttag(self, tag, attributes):
-        attributes = dict(attributes)
-        self.links += [attributes[name] for name in ("href", "src") if name in attributes]
-        self.ids += [attributes["id"]] if "id" in attributes else []
-        self.numbers += [float(attributes["value"])] if tag == "data" else []
-        if tag == "audio":
-            self.sounds[attributes["aria-label"]] = attributes["src"]
-
-
-def check_page(place):
-    """Every link of the page leads somewhere, and none leaves its folder."""
-    page = _Links(place / "index.html")
-    assert len(page.ids) == len(set(page.ids))
-    for link in page.links:
-        parts = urlparse(link)
-        if parts.scheme == "data":
-            continue
-        assert not parts.scheme
-        assert not parts.netloc
-        if parts.path:
-            assert (place / unquote(parts.path)).is_file()
-            assert (place / unquote(parts.path)).resolve().is_relative_to(place.resolve())
-        else:
-            assert parts.fragment in page.ids
-    text = (place / "index.html").read_text(encoding="utf-8")
-    assert not re.search(r"@import|url\(|https?://", text)
-    return page
+@pytest.fixture
+def here(garden, tmp_path, monkeypatch):
+    return compared_systems.enter(garden, tmp_path, monkeypatch)
 
 
 def test_the_better_one_is_marked_and_the_page_is_whole(here, monkeypatch, capsys):
@@ -239,114 +103,6 @@ def test_one_experiment_only(here, monkeypatch, capsys):
 def test_an_oracle_only(here, monkeypatch):
     make_scored("oracle", needs_sources=True)
     check_page(run(monkeypatch))
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("conf.yml", "[" * 100_000),
-        ("conf.yml", "seed: 2020-13-45"),
-        ("conf.yml", "seed: true story"),
-        ("provenance.yml", "a: &a [1]\nb: *a"),
-        ("provenance.yml", "recipe: [1]"),
-        ("scores.yml", ""),
-        ("scores.yml", "version: x"),
-        ("scores.yml", None),
-    ],
-)
-def test_one_that_is_damaged_does_not_stop_the_others(here, monkeypatch, capsys, name, content):
-    make_scored("ant")
-    make_scored("bee")
-    place = make_scored("damaged")
-    (path,) = (path for path in (place / name, place.parents[1] / name) if path.is_file())
-    path.unlink()
-    if content is None:
-        path.mkdir()
-    else:
-        path.write_text(content)
-    about = yaml.safe_load((run(monkeypatch) / "compare.yml").read_text())
-    assert set(about["experiments"]) == {"ant", "bee"}
-    assert set(about["left_out"]) == {"damaged"}
-    assert name in about["left_out"]["damaged"]
-    said = [line for line in capsys.readouterr().out.splitlines() if "left out: damaged" in line]
-    assert len(said) == 1
-    # stage 3 of another one goes on too
-    test_hash = manifest.read("data/garden/test.csv").hash
-    found = seed_runs.siblings(experiment.Experiment("exp/garden/ant"), test_hash)
-    assert [of.folder for of in found.values()] == [Path("exp/garden/ant")]
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == (name != "scores.yml")
-    assert all(name in line for line in told)
-
-
-def test_one_that_may_not_be_read_does_not_stop_the_others(here, monkeypatch, capsys):
-    """As a folder of another user, which this one, who may read everything, cannot make."""
-    make_scored("ant")
-    make_scored("theirs")
-    exists = Path.exists
-
-    def refuse(path):
-        if "theirs" in path.parts:
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return exists(path)
-
-    monkeypatch.setattr(Path, "exists", refuse)
-    about = yaml.safe_load((run(monkeypatch) / "compare.yml").read_text())
-    assert set(about["experiments"]) == {"ant"}
-    assert about["left_out"]["theirs"].endswith("conf.yml: Permission denied")
-    test_hash = manifest.read("data/garden/test.csv").hash
-    capsys.readouterr()
-    assert len(seed_runs.siblings(experiment.Experiment("exp/garden/ant"), test_hash)) == 1
-    assert "Permission denied" in capsys.readouterr().err
-
-
-def test_a_seed_whose_scores_are_damaged_does_not_stop_the_report_of_another(here, capsys):
-    places = [make_scored(name, seed=seed) for seed, name in enumerate(("ant", "ant_b", "ant_c"))]
-    (places[1] / "scores.csv").write_text("id,snr_db\n")
-    folder, test_hash = places[0].parents[1], places[0].name
-    assert list(seed_runs.scores_of_seeds(experiment.Experiment(folder), test_hash)) == [0, 2]
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith(f"seed 1 is left out: {places[1] / 'scores.csv'}")
-    (places[0] / "scores.csv").write_text("id,snr_db\n")
-    with pytest.raises(UserError, match=r"scores\.csv"):
-        seed_runs.scores_of_seeds(experiment.Experiment(folder), test_hash)
-
-
-def test_each_reason_to_be_left_out(here, monkeypatch, capsys):
-    make_scored("ant")
-    make_scored("bee")
-    make_scored("other_set", hash="0123456789ab")
-    make_scored("other_engine", engine="museval")
-    make_scored("old_metrics", version=metrics.VERSION - 1)
-    make_scored("few_metrics", metrics=["si_sdr"])
-    make_scored("anew", model_sha256="0")
-    place = make_scored("unfinished")
-    (place / "scores.csv").rename(place / "scores.partial.csv")
-    (make_scored("unscored") / "scores.csv").unlink()
-    (make_scored("untrained").parents[1] / "best_model.pth").unlink()
-    (make_scored("damaged") / "scores.csv").write_text("id,snr_db\n")
-    Path("exp/garden/mixture").mkdir()
-    place = run(monkeypatch)
-    left_out = yaml.safe_load((place / "compare.yml").read_text())["left_out"]
-    expected = {
-        "other_set": "another test set (0123456789ab)",
-        "other_engine": "engine museval, most by fast",
-        "old_metrics": "another version",
-        "few_metrics": "without stoi",
-        "anew": "has changed since",
-        "unfinished": "scoring is unfinished",
-        "unscored": "not scored",
-        "untrained": "training is unfinished",
-        "damaged": "expected a column",
-    }
-    assert set(left_out) == set(expected)
-    texts = [capsys.readouterr().out, (place / "summary.md").read_text(),
-             (place / "index.html").read_text()]  # fmt: skip
-    for name, why in expected.items():
-        assert why in left_out[name]
-        assert all(name in text and why in text for text in texts)
-    assert set(pandas.read_csv(place / "systems.csv")["system"]) == {"ant", "bee"}
-    check_page(place)
 
 
 def test_seeds_of_one_recipe_are_one_system(here, monkeypatch, capsys):
