@@ -1,8 +1,4 @@
-"""The environment that run.sh makes: when, from what, and what it says where it cannot.
-
-A machine here is a PATH of a few tools, with interpreters that pretend: another version, no venv
-module, a pip that only notes what it was asked for. They run every stage as nothing.
-"""
+"""The environment that run.sh makes: when, from what, and what it says where it cannot."""
 
 import configparser
 import json
@@ -12,100 +8,16 @@ import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 import time
 
 import pytest
 from conftest import ROOT, bare, extras
-
-from local.base import processes
-
-TOOLS = ("awk", "bash", "cat", "cmp", "cp", "dirname", "env", "find", "grep", "ln", "ls", "mkdir",
-         "mv", "readlink", "rm", "sed", "sleep", "uname")  # fmt: skip
-COMPILER = sysconfig.get_config_var("CC").split()[0]
-
-# What follows takes the place of an interpreter; the names in braces are filled in.
-INTERPRETER = """#!{python} -IS
-import json, os, runpy, shutil, subprocess, sys, sysconfig, time
-
-def main():
-    if sys.argv[1] == "-c":
-        sys.version_info = {version}
-        if not {venv}:
-            sys.modules["ensurepip"] = None
-        if not {headers}:
-            sysconfig.get_path = lambda name: "/no/such/include"
-        code, sys.argv = sys.argv[2], ["-c", *sys.argv[3:]]
-        exec(code, {{"__name__": "__main__"}})
-    elif sys.argv[1:3] == ["-m", "local.shell.options"]:
-        sys.path.insert(0, os.getcwd())
-        sys.argv[:3] = ["options.py"]
-        runpy.run_module("local.shell.options", run_name="__main__")
-    elif sys.argv[1:3] == ["-m", "venv"]:
-        os.makedirs(sys.argv[3] + "/bin", exist_ok=True)
-        shutil.copy(sys.argv[0], sys.argv[3] + "/bin/python")
-    elif sys.argv[1:3] == ["-m", "pip"]:
-        with open(os.environ["PIP_CONSTRAINT"]) as file:
-            constraints = file.read().split("\\n")
-        with open({log!r}, "a") as log:
-            log.write(json.dumps([sys.argv[-1], constraints, sys.argv]) + "\\n")
-        open(".venv/half-made", "w").close()
-        time.sleep(float(os.environ.get("PIP_TAKES", 0)))
-        if os.environ.get("PIP_SAYS"):
-            sys.exit(os.environ["PIP_SAYS"])
-
-main()
-"""
-
-
-class Machine:
-    """A PATH with tools and interpreters of one's choice, and a copy of the checkout."""
-
-    def __init__(self, checkout, folder):
-        self.checkout, self.bin, self.log = checkout, folder / "bin", folder / "pip.log"
-        self.bin.mkdir()
-        for tool in (*TOOLS, COMPILER):
-            (self.bin / tool).symlink_to(shutil.which(tool))
-
-    def python(self, name, version=(3, 12), venv=True, headers=True):
-        path = self.bin / name
-        log = str(self.log)
-        path.write_text(
-            INTERPRETER.format(
-                python=sys.executable, version=version, venv=venv, headers=headers, log=log
-            )
-        )
-        path.chmod(0o755)
-
-    def start(self, *words, **env):
-        return subprocess.Popen(
-            [str(self.checkout / "run.sh"), *words], cwd=self.bin,
-            env={"PATH": str(self.bin)} | env, text=True, start_new_session=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-
-    def run(self, *words, **env):
-        process = self.start(*words, **env)
-        out, err = process.communicate(timeout=60)
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
-
-    def installed(self):
-        """What pip was asked to install, call by call."""
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
-        return [json.loads(line)[0] for line in lines]
+from pretended_machines import COMPILER, Machine, assert_refused, bash
 
 
 @pytest.fixture
 def machine(checkout, tmp_path):
     return Machine(checkout, tmp_path)
-
-
-def assert_refused(result, *parts):
-    """Exit code 2, and the last line (nothing but notes before it) holds every part."""
-    *notes, line = result.stderr.splitlines()
-    assert result.returncode == 2, result.stderr
-    assert all(part in line for part in parts), line
-    assert all(note.startswith(("run.sh: making ", "run.sh: installing ")) for note in notes)
 
 
 def test_a_first_run_installs_the_pins_and_a_second_nothing(machine):
@@ -170,133 +82,6 @@ def test_a_killed_installation_is_not_trusted(machine):
     result = machine.run()
     assert result.returncode == 0, result.stderr
     assert machine.installed() == [".", "."]
-
-
-def test_two_at_once_install_once(machine):
-    machine.python("python3.12")
-    processes = [machine.start(PIP_TAKES="2") for _ in range(2)]
-    errors = [process.communicate(timeout=60)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], errors
-    assert machine.installed() == ["."]
-    assert sum("waiting for it" in text for text in errors) == 1
-
-
-def bash(machine, text, **env) -> str:
-    """What bash prints that has sourced environment.sh."""
-    line = f'set -euo pipefail; ROOT={machine.checkout.as_posix()!r}; cd "$ROOT"; '
-    line += "source local/shell/environment.sh; " + text
-    return subprocess.run(
-        ["bash", "-c", line], env={"PATH": str(machine.bin)} | env, cwd=machine.checkout,
-        text=True, capture_output=True, check=True,
-    ).stdout  # fmt: skip
-
-
-def locked(machine, owner):
-    state = machine.checkout / ".venv" / "winnow"
-    state.mkdir(parents=True)
-    (state / "lock").symlink_to(owner)
-    return state / "lock"
-
-
-def test_the_lock_of_a_process_that_has_ended_is_removed(machine):
-    machine.python("python3.12")
-    began = processes.started(os.getpid())
-    # the number is that of a live process, which began at another time
-    lock = locked(machine, f"{os.uname().nodename} {os.getpid()} {int(began) - 1}")
-    result = machine.run()
-    assert result.returncode == 0, result.stderr
-    assert "waiting" not in result.stderr
-    assert not lock.is_symlink()
-
-
-@pytest.mark.parametrize(
-    ("owner", "words"),
-    [
-        # a live one here, as this test is, whoever it belongs to
-        ("{host} {pid} {began}", ["another run (process {pid}) installs .venv; waiting"]),
-        ("elsewhere {gone} 77", ["process {gone} of the machine elsewhere", "delete", "lock"]),
-        ("12345", ["of the machine 12345", "delete", "lock"]),  # of another version
-        ("", ["of the machine ?", "delete", "lock"]),
-    ],
-)
-def test_a_lock_that_may_be_held_is_waited_for_and_named(machine, owner, words):
-    machine.python("python3.12")
-    child = subprocess.Popen(["true"])
-    child.wait()
-    known = {"host": os.uname().nodename, "pid": os.getpid(), "gone": child.pid,
-             "began": processes.started(os.getpid())}  # fmt: skip
-    lock = locked(machine, owner.format(**known) or " ")
-    process = machine.start()
-    line = process.stderr.readline()
-    assert all(word.format(**known) in line for word in words), line
-    assert str(lock) in line or "delete" not in line
-    assert lock.is_symlink()
-    lock.unlink()  # as it says
-    _, rest = process.communicate(timeout=60)
-    assert process.returncode == 0, rest
-    assert machine.installed() == ["."]
-
-
-@pytest.mark.parametrize(
-    ("refusal", "ended"), [("No such process", True), ("Operation not permitted", False)]
-)
-def test_what_is_hidden_is_not_taken_for_ended(machine, refusal, ended):
-    """As where /proc hides the processes of other users."""
-    found = bash(
-        machine,
-        "started() { :; }\n"
-        f"kill() {{ echo 'bash: kill: (7) - {refusal}' >&2; return 1; }}\n"
-        'judge "$(uname -n) 7 55"; echo "$REPLY"',
-    )
-    assert (found == "ended\n") == ended
-    assert ended or "delete" in found
-
-
-@pytest.mark.parametrize("tool", ["ln", "mkdir"])
-def test_no_room_and_no_permission_are_not_taken_for_a_lock(machine, tool):
-    machine.python("python3.12")
-    (machine.bin / tool).unlink()
-    (machine.bin / tool).write_text(
-        f"#!/bin/sh\necho '{tool}: cannot create x: No space left on device' >&2\nexit 1\n"
-    )
-    (machine.bin / tool).chmod(0o755)
-    assert_refused(machine.run(), "cannot write in", "No space left on device")
-
-
-def test_no_room_for_a_file_of_the_installation(machine):
-    machine.python("python3.12")
-    state = machine.checkout / ".venv" / "winnow"
-    (state / "pins.new").mkdir(parents=True)  # nothing can be written there, not even by root
-    assert_refused(machine.run(), "writing .venv/winnow/pins.new failed", "Is a directory")
-
-
-def test_an_old_lock_that_cannot_be_removed(machine):
-    machine.python("python3.12")
-    locked(machine, f"{os.uname().nodename} {os.getpid()} 1")
-    (machine.bin / "mv").unlink()
-    (machine.bin / "mv").write_text("#!/bin/sh\necho 'mv: x: Permission denied' >&2\nexit 1\n")
-    (machine.bin / "mv").chmod(0o755)
-    assert_refused(machine.run(), "cannot remove", "Permission denied")
-
-
-def test_a_lock_that_another_run_took_meanwhile_is_left_to_it(machine):
-    """Two runs judge an old lock; the other one has removed it and has its own there by now."""
-    lock = locked(machine, "here 1 1")
-    bash(
-        machine,
-        "judged=\njudge() {\n"
-        "  [[ -z $judged ]] || exit 0\n"
-        '  judged=yes REPLY=ended; rm -f "$STATE/lock"; ln -s "another 2 2" "$STATE/lock"\n'
-        "}\nlock",
-    )
-    assert os.readlink(lock) == "another 2 2"
-    assert os.listdir(lock.parent) == ["lock"]
-
-
-def test_what_stands_in_the_place_of_the_lock_is_named(machine):
-    machine.python("python3.12")
-    (machine.checkout / ".venv" / "winnow" / "lock").mkdir(parents=True)
-    assert_refused(machine.run(), str(machine.checkout / ".venv/winnow/lock"), "in the way")
 
 
 def test_the_users_own_python_packages_are_not_imported(machine):
