@@ -19,6 +19,10 @@ os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "HF_HUB_OFFLINE":
 # What a shell starts in the background ignores Ctrl-C, and so would the programs that tests
 # interrupt and then wait for.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Before tests import these: a failing assertion of theirs shows its values, as one of a test does.
+pytest.register_assert_rewrite(
+    "bss_signals", "compared_systems", "made_reports", "pretended_machines"
+)
 
 
 def extras() -> dict[str, list[str]]:
