@@ -2,34 +2,21 @@
 
 import csv
 import shutil
-import sys
 
-import numpy as np
 import pandas
 import pytest
-import yaml
+from made_results import COMMAND, README, TABLES, make_experiment, make_tree, run, write_yaml
 
-from local import ROOT, results
+from local import ROOT
 from local.base import config
 from local.base.errors import UserError
-from local.reporting import cost_figure, published, readmes, speeds, statistics
-
-COMMAND = ["python", "-m", "local.train", "--model", "bee", "--tag=x", "--model.fb-name", "stft"]
-README = "# Title\n\n<!-- results:{} -->\nold\n<!-- /results -->\n\nThe end.\n"
-TABLES = {
-    "quality": {"title": "Quality", "note": "Minutes.", "under_trained": True},
-    "speed_of_learning": {"title": "Speed of learning", "note": "Five."},
-}
+from local.reporting import cost_figure, published, readmes, speeds
 
 
 def cells_of(text):
     """The cells of the lines of a table in Markdown."""
     lines = [line for line in text.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line[1:-1].split("|")] for line in lines]
-
-
-def write_yaml(path, content):
-    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
 def test_the_committed_readmes_say_what_the_committed_results_say():
@@ -49,59 +36,7 @@ def test_the_committed_results_are_sorted_and_complete():
 
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
-    """A checkout with the recipes ``ant`` and ``bee``, the current directory."""
-    for recipe in ("ant", "bee"):
-        folder = tmp_path / "recipes" / recipe
-        folder.mkdir(parents=True)
-        (folder / "conf.yml").write_text(f"# {recipe}: an insect\n", encoding="utf-8")
-        (folder / "README.md").write_text(README.format(recipe), encoding="utf-8")
-    write_yaml(tmp_path / "recipes" / "tables.yml", TABLES)
-    (tmp_path / "recipes" / "RESULTS.md").write_text(README.format("quality"), encoding="utf-8")
-    (tmp_path / "README.md").write_text(README.format("recipes"), encoding="utf-8")
-    monkeypatch.setattr(published, "ROOT", tmp_path)
-    monkeypatch.setattr(config, "ROOT", tmp_path)
-    monkeypatch.setattr(statistics, "RESAMPLES", statistics.CHUNK)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def make_experiment(root, recipe="ant", tag=None, gain=6.0, test_hash="0123456789ab", **facts):
-    """An experiment as stages 1 to 3 leave it: every estimate is ``gain`` dB above its mixture."""
-    name = f"{recipe}-small" + (f"_{tag}" if tag else "")
-    folder = root / "exp" / "garden" / name
-    scores = folder / "scores" / test_hash
-    scores.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for k, snr in enumerate([-5.0, 0.0, 5.0, 10.0] * 3):
-        for source, sign in (("voice", 1), ("noise", -1)):
-            mixture = {"si_sdr": sign * snr, "sdr_v4": sign * snr, "stoi": 0.8}
-            row = {"id": str(k), "snr_db": snr, "group": str(k // 4), "source": source}
-            for metric, value in mixture.items():
-                step = gain if metric != "stoi" else 0.0625
-                row |= {metric: value + step, f"{metric}_mix": value, f"{metric}_imp": step}
-            if source == "noise":
-                row |= dict.fromkeys(("stoi", "stoi_mix", "stoi_imp"), np.nan)
-            rows.append(row | {"failed": ""})
-    rows[0]["sdr_v4"] = np.nan
-    rows[0]["failed"] = "sdr_v4: silence"
-    table = statistics.by_snr(pandas.DataFrame(rows))
-    table.to_csv(scores / "by_snr.csv", index=False, float_format="%.6g")
-    training = {
-        "recipe": recipe, "preset": "small", "tag": tag, "data": "garden", "seed": 3,
-        "command": COMMAND, "commit": "abcdef012345", "parameters": 1234567,
-        "macs_per_second": 2_500_000_000, "audio_seconds_seen": 54321.0,
-        "training_seconds": 2400.25, "device": "cpu", "threads": 2,
-    } | facts  # fmt: skip
-    scoring = {"engine": "fast", "needs_sources": recipe == "bee",
-               "provenance": {"commit": "fedcba543210"}}  # fmt: skip
-    (folder / "provenance.yml").write_text(yaml.safe_dump(training), encoding="utf-8")
-    (scores / "scores.yml").write_text(yaml.safe_dump(scoring), encoding="utf-8")
-    return folder
-
-
-def run(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["results", *map(str, arguments)])
-    results.main()
+    return make_tree(tmp_path, monkeypatch)
 
 
 def rows_of(root, recipe):
@@ -340,72 +275,6 @@ def test_nothing_trained_has_no_training_in_its_small_print(tree, monkeypatch):
     run(monkeypatch, "add", make_experiment(tree, parameters=0, **untrained))
     text = readmes.texts()[tree / "recipes" / "ant" / "README.md"]
     assert "seed 3; changed: `model.fb_name=stft`; 0 parameters; commit" in text
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a\n<!-- results:quality -->\n", "README.md, line 2: a marker without its end"),
-        (
-            "<!-- results:quality -->\n<!-- results:ant -->\n<!-- /results -->\n",
-            "README.md, line 1",
-        ),
-        ("a\n<!-- /results -->\n", "README.md, line 2: <!-- /results --> without"),
-        ("<!-- results:qualty -->\n<!-- /results -->\n", "did you mean 'quality'"),
-        ("<!-- results:bea -->\n<!-- /results -->\n", "did you mean 'bee'"),
-    ],
-)
-def test_faults_of_markers(tree, monkeypatch, text, message):
-    (tree / "README.md").write_text(text)
-    before = (tree / "recipes" / "RESULTS.md").read_bytes()
-    with pytest.raises(UserError, match=message):
-        run(monkeypatch, "write")
-    assert (tree / "README.md").read_text() == text
-    assert (tree / "recipes" / "RESULTS.md").read_bytes() == before
-
-
-def test_faults_of_adding(tree, monkeypatch):
-    folder = make_experiment(tree)
-    with pytest.raises(
-        UserError, match="unknown table 'speed_of_lerning'; did you mean 'speed_of_learning'"
-    ):
-        run(monkeypatch, "add", folder, "--table", "speed_of_lerning")
-    with pytest.raises(UserError, match=r"no provenance\.yml"):
-        run(monkeypatch, "add", folder.parent)
-    scores = folder / "scores" / "0123456789ab" / "by_snr.csv"
-    scores.write_text(scores.read_text().partition("\n")[0] + "\n")
-    with pytest.raises(UserError, match="holds nothing that the tables show"):
-        run(monkeypatch, "add", folder)
-    scores.unlink()
-    with pytest.raises(UserError, match="stage 3 makes it"):
-        run(monkeypatch, "add", folder)
-    assert not (tree / "recipes" / "ant" / "results.csv").exists()
-
-
-def test_several_test_sets_ask_for_the_manifest(tree, monkeypatch):
-    make_experiment(tree)
-    folder = make_experiment(tree, test_hash="ba9876543210")
-    with pytest.raises(UserError, match=r"data/garden/test\.csv: not there; stage 0"):
-        run(monkeypatch, "add", folder)
-
-
-def test_tables_need_a_note_and_a_name_of_their_own(tree):
-    path = tree / "recipes" / "tables.yml"
-    path.write_text("quality: {title: Quality}\n")
-    with pytest.raises(UserError, match="expected title and note"):
-        readmes.texts()
-    path.write_text("short: {title: Quality, note: None}\n")
-    with pytest.raises(UserError, match="rename it"):
-        readmes.texts()
-    path.write_text("quality: {title: Quality, note: None, statistics: mean}\n")
-    with pytest.raises(UserError, match="expected title and note, and at most under_trained"):
-        readmes.texts()
-    path.write_text("ant: {title: Quality, note: None}\n")
-    with pytest.raises(UserError, match="rename it"):
-        readmes.texts()
-    path.write_text("quality: {title: Quality, note: None, statistic: medium}\n")
-    with pytest.raises(UserError, match="statistic 'medium'; did you mean 'median'"):
-        readmes.texts()
 
 
 def test_a_table_of_medians(tree, monkeypatch):
