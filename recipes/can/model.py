@@ -108,7 +108,7 @@ class AdaptiveNorm(nn.BatchNorm1d):
         """(batch, channel, step) -> the same shape."""
         if self.training:
             self.num_batches_tracked.add_(1)
-        gain = self.normal.expand(self.num_features)
+        gain = self.normal.repeat(self.num_features)  # contiguous, which torch is fast with
         normal = F.batch_norm(
             x, self.running_mean, self.running_var, gain, None, self.training, self.momentum,
             self.eps,
