@@ -209,6 +209,10 @@ class MultiScale(DualFilterbank):
     def __init__(self, n_filters, kernel_size, stride=None, sample_rate=16000.0, scales=3):
         super().__init__(_even(n_filters), kernel_size, stride, sample_rate)
         self.scales = scales
+        if n_filters < 2 * scales:
+            raise ValueError(
+                f"n_filters {n_filters}: filterbank.scales {scales} needs at least {2 * scales}"
+            )
         if kernel_size // 4 ** (scales - 1) < 4:
             raise ValueError(
                 f"filterbank.scales {scales}: windows of a quarter each, from kernel_size "

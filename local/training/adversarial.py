@@ -48,6 +48,8 @@ class AdversarialSystem(System):
         mix, sources = batch
         network = self.model.network
         own, against = self.optimizers()
+        for group in against.param_groups:
+            group["lr"] = own.param_groups[0]["lr"]
 
         self.toggle_optimizer(against)
         loss = network.adversary_loss(mix, sources, self.adversary)
@@ -69,14 +71,11 @@ class AdversarialSystem(System):
         self.check(loss, name)
         optimizer.zero_grad()
         self.manual_backward(loss)
-        self.configure_gradient_clipping(optimizer)
         optimizer.step()
 
-    def after_step(self) -> None:
-        """The adversary's rate follows the network's."""
-        super().after_step()
-        for group in self.against.param_groups:
-            group["lr"] = self.optimizer.param_groups[0]["lr"]
+    def on_before_optimizer_step(self, optimizer) -> None:
+        """Clip here, where gradients of float16 are at their own scale, as Lightning does not."""
+        self.configure_gradient_clipping(optimizer)
 
     def on_train_epoch_end(self) -> None:
         """Say when the adversary has won."""
@@ -94,5 +93,7 @@ class AdversarialSystem(System):
 
     def configure_optimizers(self):
         """One for the network and one for the adversary."""
-        self.against = make_optimizer(self.adversary, self.config["optim"])
-        return [super().configure_optimizers(), self.against]
+        return [
+            super().configure_optimizers(),
+            make_optimizer(self.adversary, self.config["optim"]),
+        ]

@@ -100,11 +100,17 @@ class DeepFeatureLoss(nn.Module):
             self.sums[-1] += distances.shape[1]
         return (distances / self.means.unsqueeze(1)).sum(0).reshape(shape)
 
-    def end_epoch(self, epoch: int) -> None:
-        """Balance the layers after the tenth; epochs count from 0."""
-        if epoch == BALANCED - 1 and self.sums[-1]:
+    def end_epoch(self, epoch: int) -> bool:
+        """Balance the layers after the tenth; epochs count from 0.
+
+        Returns:
+            whether they were balanced, so that the loss has another unit from here on.
+        """
+        balanced = epoch == BALANCED - 1 and bool(self.sums[-1])
+        if balanced:
             self.means.copy_((self.sums[:-1] / self.sums[-1]).clamp(min=1e-8))
         self.sums.zero_()
+        return balanced
 
 
 def save(path: Path, network: FeatureNetwork, about: dict) -> None:

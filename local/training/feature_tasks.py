@@ -165,25 +165,25 @@ class Tasks(mixtures.Training):
         """Waveforms (batch, time) of one random length, and task -> class (batch,)."""
         self.set_epoch(epoch)
         for first in range(0, max(1, len(self) - BATCH + 1), BATCH):
-            items = [self[i] for i in range(first, min(first + BATCH, len(self)))]
             rng = np.random.default_rng([self.seed, epoch, first, BATCH])
             shortest = min(SHORTEST, self.frames)
             # evenly over the logarithm, as in the authors' code
             length = int(np.exp(rng.uniform(np.log(shortest), np.log(self.frames + 1))))
-            waves = torch.stack([wave[:length] for wave, _ in items])
+            items = [self.heard(i, length) for i in range(first, min(first + BATCH, len(self)))]
+            waves = torch.stack([wave for wave, _ in items])
             targets = [target for _, target in items]
             yield waves, {task: torch.tensor([t[task] for t in targets]) for task in targets[0]}
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, dict[str, int]]:
+    def heard(self, index: int, frames: int) -> tuple[torch.Tensor, dict[str, int]]:
         """(time,) of root mean square 1, and task -> class; -1 where there is no answer."""
         rng = np.random.default_rng([self.seed, self.epoch, index])
         rows, row = self.rows["noise"], self._row(index)
-        i, _, crop = self._draw(lambda: rows[rng.integers(len(rows))], "noise", self.frames, rng)
-        noise = mixtures.place(self._fit(crop, i, self.frames), self.frames, rng)
+        i, _, crop = self._draw(lambda: rows[rng.integers(len(rows))], "noise", frames, rng)
+        noise = mixtures.place(self._fit(crop, i, frames), frames, rng)
         snr, alone = self._draw_snr(rng), bool(rng.random() < ALONE)
         if not alone:
-            _, _, crop = self._draw(lambda: row, "voice", self.frames, rng)
-            voice = mixtures.place(self._fit(crop, row, self.frames), self.frames, rng)
+            _, _, crop = self._draw(lambda: row, "voice", frames, rng)
+            voice = mixtures.place(self._fit(crop, row, frames), frames, rng)
             noise = mixtures.set_snr(np.stack([voice, noise]), snr).sum(0)
         level = np.sqrt(np.mean(np.square(noise, dtype=np.float64)))
         wave = torch.from_numpy(np.ascontiguousarray(noise / max(level, 1e-8), dtype=np.float32))

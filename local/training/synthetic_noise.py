@@ -38,7 +38,7 @@ def modulated(time: int, rate: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def hum(time: int, rate: int, rng: np.random.Generator) -> np.ndarray:
-    """Harmonics of 40 to 400 Hz, each 3 to 9 dB below the one before on average, phases drawn."""
+    """Harmonics of 40 to 400 Hz that fall by 6 to 18 dB an octave on average, phases drawn."""
     fundamental = np.exp(rng.uniform(np.log(40), np.log(400)))
     orders = np.arange(1, max(2, int(min(40, rate / 2 // fundamental))))
     levels = -rng.uniform(3, 9) * np.log2(orders) * 2 + rng.normal(0, 4, len(orders))

@@ -184,9 +184,18 @@ class System(AsteroidSystem):
         epochwise = self.scheduler is not None and self.config["scheduler"]["interval"] == "epoch"
         if epochwise and validated is not None:
             self._move_scheduler(validated)
-        if self.loss_func.deep is not None:
-            self.loss_func.deep.end_epoch(self.current_epoch)
+        deep = self.loss_func.deep
+        if deep is not None and deep.end_epoch(self.current_epoch):
+            self._forget_best()
         self.log("lr", self.optimizer.param_groups[0]["lr"])
+
+    def _forget_best(self) -> None:
+        """The loss has another unit from here on, so none before is the one to beat."""
+        self.best["loss"] = float("inf")
+        if isinstance(self.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            self.scheduler.best = float("inf")
+        for callback in self.trainer.early_stopping_callbacks:
+            callback.best_score = torch.tensor(float("inf"))
 
     def optimizer_step(self, *args, **kwargs) -> None:
         """Lightning's, and what follows a step."""
@@ -228,7 +237,7 @@ class System(AsteroidSystem):
 
     def _steps_per_epoch(self) -> int:
         batches = len(self._indices(len(self.train_data), True))
-        return max(1, batches // self.config["trainer"]["accumulate"])
+        return math.ceil(batches / self.config["trainer"]["accumulate"])  # the last may be smaller
 
     def configure_gradient_clipping(self, optimizer, *args, **kwargs) -> None:
         """Clip the gradient's norm, and stop before a step that would spoil the weights."""

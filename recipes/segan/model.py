@@ -226,7 +226,7 @@ def emphasised(x: torch.Tensor, factor: float) -> torch.Tensor:
 def deemphasised(x: torch.Tensor, factor: float) -> torch.Tensor:
     """What gives ``x`` when it is emphasised: y[n] = x[n] + factor y[n-1].
 
-    A convolution with factor^n by FFT: its response is forgotten to below 1e-7 within 400 samples.
+    A convolution with factor^n by FFT, cut off after 512 samples, where 0.97^n is below 1e-6.
     """
     taps = factor ** torch.arange(min(x.shape[-1], 512), device=x.device, dtype=x.dtype)
     size = x.shape[-1] + len(taps) - 1
@@ -236,8 +236,8 @@ def deemphasised(x: torch.Tensor, factor: float) -> torch.Tensor:
 
 @torch.no_grad()
 def _first_weights(module: nn.Module) -> None:
-    """Glorot's, as in the authors' code, and offsets of 0."""
+    """Glorot's, and offsets of 0."""
     for layer in module.modules():
-        if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d):
+        if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d | nn.Linear):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)

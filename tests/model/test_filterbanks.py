@@ -183,6 +183,7 @@ def test_a_batch_after_another_uses_its_own_mixture():
         ({"fb_name": "harmonic", "filterbank": {"harmonics": 3}}, ["128", "harmonics 3"]),
         ({"fb_name": "harmonic", "stride": 64}, ["harmonic", "white noise", "model.stride"]),
         ({"fb_name": "multi_scale", "filterbank": {"scales": 4}}, ["scales 4", "64"]),
+        ({"fb_name": "multi_scale", "n_filters": 2}, ["n_filters 2", "scales 3", "6"]),
         ({"fb_name": "multi_phase_gammatone", "n_filters": 32}, ["32", "at least"]),
         ({"fb_name": "mel", "filterbank": {"n_mels": 64}}, ["n_mels 64", "model.n_filters"]),
     ],

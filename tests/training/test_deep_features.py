@@ -126,7 +126,7 @@ def test_items_have_one_level_and_their_answers(place):
     for epoch in range(20):
         tasks.set_epoch(epoch)
         for i in range(len(tasks)):
-            wave, targets = tasks[i]
+            wave, targets = tasks.heard(i, tasks.frames)
             assert wave.square().mean().sqrt().item() == pytest.approx(1, rel=1e-3)
             seen.append(tuple(targets.values()))
     kinds, levels, voices = (set(column) for column in zip(*seen, strict=True))
@@ -135,6 +135,19 @@ def test_items_have_one_level_and_their_answers(place):
     ((wave, targets),) = tasks.batches(0)
     assert wave.shape[0] == 6
     assert set(targets) == {"noise", "snr", "voice"}
+
+
+def test_every_crop_holds_what_it_is_said_to(place, monkeypatch):
+    monkeypatch.setattr(feature_tasks, "SHORTEST", 400)
+    conf = config.read("convtasnet", None, SMALL | {"data.segment": 12.0})  # files have 1 s
+    train_manifest = manifests(place)["train"]
+    tasks = feature_tasks.Tasks(train_manifest, conf, feature_tasks.labels(train_manifest))
+    lengths = set()
+    for epoch in range(20):
+        for waves, _ in tasks.batches(epoch):
+            lengths.add(waves.shape[1])
+            torch.testing.assert_close(waves.square().mean(1).sqrt(), torch.ones(len(waves)))
+    assert len(lengths) > 10
 
 
 def test_labels_name_the_kinds(place):
@@ -216,6 +229,16 @@ def test_a_training_continued_equals_uninterrupted(place, monkeypatch):
     assert one["state_dict"]["loss_func.deep.means"].ne(1).all()  # after the tenth epoch
     package = torch.load("exp/d/convtasnet_whole/best_model.pth", weights_only=True)
     assert not any("deep" in key for key in package["state_dict"])
+
+
+def test_losses_before_and_after_the_tenth_epoch_are_not_compared(place, monkeypatch):
+    stage(monkeypatch, "a", trainer__patience=2, scheduler__name="ReduceLROnPlateau",
+          scheduler__arguments="{factor: 0.5, patience: 0}")  # fmt: skip
+    package = torch.load("exp/d/convtasnet_a/best_model.pth", weights_only=True)
+    assert package["winnow"]["provenance"]["best_epoch"] >= 10
+    last = torch.load("exp/d/convtasnet_a/checkpoints/last.ckpt", weights_only=True)
+    assert last["epoch"] == 11  # not stopped
+    assert last["winnow"]["scheduler"]["best"] > 1  # in the unit of six balanced layers
 
 
 def test_a_network_of_another_experiment_serves(place, monkeypatch):

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import small_trainings
 import torch
 
 from local.training.schedules import CosineOverRun
@@ -49,3 +50,14 @@ def test_its_state_brings_it_back():
 def test_shares_out_of_range_are_refused(arguments):
     with pytest.raises(ValueError, match="warmup expects"):
         rates([0.0], **arguments)
+
+
+def test_the_step_of_batches_left_over_counts(tmp_path, monkeypatch):
+    small_trainings.prepare(tmp_path, monkeypatch)
+    settings = small_trainings.NARROW | {  # 3 batches: a step of two and one of the last
+        "trainer.accumulate": 2, "scheduler.name": "OneCycleLR", "scheduler.interval": "step",
+        "scheduler.arguments": "{max_lr: 1.0e-3, epochs: 2}",
+    }  # fmt: skip
+    small_trainings.run(monkeypatch, "--model", "convtasnet", changes=settings)
+    state = torch.load("exp/d/convtasnet/checkpoints/last.ckpt", weights_only=True)
+    assert state["winnow"]["scheduler"]["last_epoch"] == state["global_step"] == 4
