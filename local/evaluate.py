@@ -126,6 +126,7 @@ def evaluate(
         "real_time_factor_is": UNMEASURED.format(apart.keywords["device"]) if apart else REAL_TIME,
     }
     table["swapped"] = table["swapped"].astype("Int64")
+    place.with_name("by_snr.csv").unlink(missing_ok=True)  # means of the scores before, if any
     _write(place, test, table, estimates.identity | about)
     wanted = kept.choose(test.rows["num_samples"])
     if lost := sum(not held.has(i) for i in wanted):

@@ -63,24 +63,27 @@ def main() -> None:
         "train_hash": manifests["train"].hash, "valid_hash": manifests["valid"].hash,
         **experiment.provenance(),
     }  # fmt: skip
-    # the processes of a distributed training run this program too: only the first one writes
-    if rank_zero_only.rank == 0 and args.restart and folder.exists():
-        if args.init and Path(args.init).resolve().is_relative_to(folder.resolve()):
-            raise UserError(f"--init {args.init}: --restart would delete it; give a new --tag")
-        shutil.rmtree(folder)
     of = experiment.Experiment(folder)
-    begun = held(of)
-    facts["init"], start = beginning(args, begun, of.last)
-    if rank_zero_only.rank == 0:
-        if begun and finished(folder, begun, conf, facts):
-            print(f"{folder}: already trained; --restart trains it anew")
-            return
-        if not conf["trainer"]["max_epochs"] and of.last.is_file():
-            raise UserError(f"{folder} holds a training that goes on, and --trainer.max_epochs 0"
-                            " only copies weights; give a new --tag, or --restart")  # fmt: skip
+    # the processes of a distributed training run this program too: only the first one writes
+    first = rank_zero_only.rank == 0
+    afresh = not of.last.is_file() or (first and args.restart)
+    if args.restart and args.init and Path(args.init).resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"--init {args.init}: --restart would delete it; give a new --tag")
+    begun = None if args.restart else held(of)
+    facts["init"], start = beginning(args, begun, afresh)
+    if first and begun and finished(folder, begun, conf, facts):
+        print(f"{folder}: already trained; --restart trains it anew")
+        return
+    if first and not conf["trainer"]["max_epochs"] and not afresh:
+        raise UserError(f"{folder} holds a training that goes on, and --trainer.max_epochs 0"
+                        " only copies weights; give a new --tag, or --restart")  # fmt: skip
+    separator = build(args.model, conf, facts, start)
+    if first:  # only here, where nothing stands in the way of a training any more
+        if args.restart and folder.exists():
+            shutil.rmtree(folder)
         disk.write_yaml(of.conf_path, conf)
         disk.write_yaml(of.facts_path, facts)
-    train(of, args.model, conf, manifests, facts, start)
+    train(of, separator, conf, manifests, facts, warm=start is not None)
 
 
 def held(of: experiment.Experiment) -> tuple[dict, dict] | None:
@@ -101,10 +104,13 @@ def held(of: experiment.Experiment) -> tuple[dict, dict] | None:
     return conf, facts
 
 
-def beginning(args, begun: tuple[dict, dict] | None, last: Path):
+def beginning(args, begun: tuple[dict, dict] | None, afresh: bool):
     """What ``--init`` names: the facts of it for the provenance, and the weights.
 
-    A training that has a state already goes on from there: the file is not read, and may be gone.
+    Args:
+        args: of the command line.
+        begun: what ``held`` found.
+        afresh: false: a training goes on from its state; the file is not read, and may be gone.
 
     Raises:
         UserError: see ``warm_start.read``.
@@ -112,12 +118,12 @@ def beginning(args, begun: tuple[dict, dict] | None, last: Path):
     if args.init is None:
         return None, None
     old = begun[1].get("init") if begun else None
-    if last.is_file() and old and old["given"] == args.init:
+    if not afresh and old and old["given"] == args.init:
         return old | {"refit": args.refit}, None
     from local.training import warm_start
 
     start = warm_start.read(args.init)
-    return start.facts | {"refit": args.refit}, None if last.is_file() else start
+    return start.facts | {"refit": args.refit}, start if afresh else None
 
 
 def finished(folder: Path, begun: tuple[dict, dict], conf: dict, facts: dict) -> bool:
@@ -171,49 +177,68 @@ def seconds(duration: str | None) -> float:
     return ((days * 24 + hours) * 60 + minutes) * 60 + rest
 
 
-def train(
-    of: experiment.Experiment, recipe: str, conf: dict, manifests: dict, facts: dict, start
-) -> None:
-    """Build, fit by gradients where there is something to, fit the rest, and save.
+def build(recipe: str, conf: dict, facts: dict, start):
+    """A separator as its training begins; its size is added to ``facts``.
 
     Args:
-        of: where it is written.
         recipe: its name.
         conf: resolved settings.
-        manifests: of ``train`` and ``valid``.
-        facts: for the provenance; what is found out here is added.
+        facts: for the provenance.
         start: ``warm_start.Start``; None: random weights, or a state that is continued.
+
+    Raises:
+        UserError: settings or weights that do not fit the recipe, or one that cannot be trained.
     """
-    from local.model import checkpoint, separators
-    from local.training import feature_tasks, fitting, warm_start
+    from local.model import separators
+    from local.training import warm_start
 
     seconds(conf["trainer"]["max_time"])
     separator = separators.construct(conf, recipe)
     parameters = separators.count_parameters(separator)
-    fits = hasattr(separator.network, "fit") and (not facts["init"] or facts["init"]["refit"])
+    if separator.needs_sources and parameters:
+        raise UserError(f"{recipe} is given the references (needs_sources): it cannot be trained")
     if start:
         warm_start.put(separator, start)
     if facts["init"]:
         separator.order = tuple(facts["init"]["sources"])
-    facts = facts | {"parameters": parameters, "macs_per_second": separators.count_macs(separator)}
+    facts |= {"parameters": parameters, "macs_per_second": separators.count_macs(separator)}
     print(f"{recipe}: {parameters:,} parameters"
           + (f", {facts['macs_per_second'] / 1e9:.2f} G multiply-accumulates per second of audio"
              if facts["macs_per_second"] else ""))  # fmt: skip
-    if separator.needs_sources and parameters:
-        raise UserError(f"{recipe} is given the references (needs_sources): it cannot be trained")
+    return separator
+
+
+def train(
+    of: experiment.Experiment, separator, conf: dict, manifests: dict, facts: dict, warm: bool
+) -> None:
+    """Fit by gradients where there is something to, fit the rest, and save.
+
+    Args:
+        of: where it is written.
+        separator: what ``build`` made.
+        conf: resolved settings.
+        manifests: of ``train`` and ``valid``.
+        facts: for the provenance; what is found out here is added.
+        warm: whether it starts from the weights of ``--init``.
+    """
+    from local.model import checkpoint
+    from local.training import feature_tasks, fitting
+
+    recipe, parameters = separator.recipe, facts["parameters"]
+    fits = hasattr(separator.network, "fit") and (not facts["init"] or facts["init"]["refit"])
     if fits and not of.last.is_file():
         fitting.fit(separator, conf, manifests["train"])
     if parameters and conf["trainer"]["max_epochs"]:
         own = hasattr(separator.network, "loss")  # the section loss is not used
         features = None if own else feature_tasks.prepared(of.folder, conf, manifests, facts)
-        result = descend(separator, conf, manifests, features, of.last, warm=start is not None)
+        result = descend(separator, conf, manifests, features, of.last, warm)
         if result is None:  # not the first process of a distributed training
             return
         facts |= result
         if fits:
             fitting.fit(separator, conf, manifests["train"])
     elif not fits:
-        print(f"{recipe}: nothing is trained" + ("; weights copied" if start else ""))
+        print(f"{recipe}: nothing is trained" + ("; weights copied" if warm else ""))
     facts["finished"] = {key: conf["trainer"][key] for key in LIMITS}
     about = {"provenance": facts}
     for key in ("parameters", "macs_per_second", "audio_seconds_seen", "training_seconds", "seed"):

@@ -247,12 +247,12 @@ def report(search, split: trials.Split, folder: Path) -> None:
 
 
 def evaluate(search, tag: str | None, data: str, device: str) -> dict[str, str]:
-    """Stages 1 (where there was nothing to train) and 2 on each trial that has a score.
+    """Stages 1 (where there was nothing to train) and 2 on each trial that came to its end.
 
     Returns:
         name of the experiment -> why it failed, of those that did.
     """
-    complete = [of for of in search.trials if of.value is not None]
+    complete = [of for of in search.trials if of.state.name == "COMPLETE"]
     found = [setting for of in complete
              for setting in trials.settings(search.space, of.params, tag, data)]  # fmt: skip
     failed = {}

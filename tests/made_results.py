@@ -1,5 +1,6 @@
 """Checkouts with the recipes ``ant`` and ``bee``, their experiments, and local.results."""
 
+import hashlib
 import sys
 
 import numpy as np
@@ -9,6 +10,7 @@ import yaml
 from local import results
 from local.base import config
 from local.reporting import published, statistics
+from local.scoring import score_table
 
 COMMAND = ["python", "-m", "local.train", "--model", "bee", "--tag=x", "--model.fb-name", "stft"]
 README = "# Title\n\n<!-- results:{} -->\nold\n<!-- /results -->\n\nThe end.\n"
@@ -66,8 +68,13 @@ def make_experiment(root, recipe="ant", tag=None, gain=6.0, test_hash="012345678
         "macs_per_second": 2_500_000_000, "audio_seconds_seen": 54321.0,
         "training_seconds": 2400.25, "device": "cpu", "threads": 2,
     } | facts  # fmt: skip
-    scoring = {"engine": "fast", "needs_sources": recipe == "bee",
-               "provenance": {"commit": "fedcba543210"}}  # fmt: skip
+    (folder / "best_model.pth").write_bytes(b"model")
+    scoring = dict.fromkeys(score_table.SCORED) | {
+        "engine": "fast", "needs_sources": recipe == "bee", "test_hash": test_hash,
+        "metrics": ["si_sdr", "sdr_v4", "stoi"], "recipe": recipe,
+        "model_sha256": hashlib.sha256(b"model").hexdigest(),
+        "provenance": {"commit": "fedcba543210"},
+    }  # fmt: skip
     (folder / "provenance.yml").write_text(yaml.safe_dump(training), encoding="utf-8")
     (scores / "scores.yml").write_text(yaml.safe_dump(scoring), encoding="utf-8")
     return folder

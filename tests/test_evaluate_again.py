@@ -92,8 +92,11 @@ def test_finished_scores_stay_until_model_or_engine_change(trained, capsys):
     other = make_experiment("set", tag="other", n_blocks=2)
     os.replace(other / "best_model.pth", folder / "best_model.pth")
     runs.clear()
+    means = place.with_name("by_snr.csv")
+    means.write_text("of the model before")
     scored(folder, test, CHOSEN, "museval", run=runs)
     assert [kind for kind, _, _ in runs] == ["model"]
+    assert not means.exists()
 
 
 def test_scores_that_were_damaged_are_made_again(trained):

@@ -49,6 +49,10 @@ def test_faults_of_adding(tree, monkeypatch):
     scores.unlink()
     with pytest.raises(UserError, match="stage 3 makes it"):
         run(monkeypatch, "add", folder)
+    folder = make_experiment(tree)
+    (folder / "best_model.pth").write_bytes(b"trained further")
+    with pytest.raises(UserError, match=r"best_model\.pth has changed since .*; run stage 2 again"):
+        run(monkeypatch, "add", folder)
     assert not (tree / "recipes" / "ant" / "results.csv").exists()
 
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import sys
+import types
 from pathlib import Path
 
 import pandas
@@ -293,6 +294,21 @@ def test_several_recipes_in_turn(stages, monkeypatch, capsys):
     assert table.loc["one", "parameters"] == 2
     assert table.loc["one", "audio_seconds_seen"] == 1
     assert table.loc["bad", "state"] == "fail"
+
+
+def test_what_was_ended_early_is_not_scored(monkeypatch):
+    optuna = pytest.importorskip("optuna")
+    spread = optuna.distributions.FloatDistribution(1.0, 2.0)
+    values = {"params": {"model.gain": 2.0}, "distributions": {"model.gain": spread}}
+    states = optuna.trial.TrialState
+    early, whole = (optuna.trial.create_trial(state=state, value=3.0, **values)
+                    for state in (states.PRUNED, states.COMPLETE))  # fmt: skip
+    asked = []
+    monkeypatch.setattr(trials, "settings", lambda *given: asked.append(given) or [])
+    assert (
+        tune.evaluate(types.SimpleNamespace(trials=[early, whole], space={}), "t", "d", "x") == {}
+    )
+    assert len(asked) == 1
 
 
 def test_continues_where_it_was_interrupted(stages, monkeypatch):

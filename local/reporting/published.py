@@ -10,6 +10,7 @@ from local import ROOT
 from local.base import config, disk, experiment
 from local.base.errors import UserError, nearest
 from local.reporting.statistics import ALL
+from local.scoring import seed_runs
 from local.scoring.score_table import MIXTURE
 
 FILE = "results.csv"
@@ -114,7 +115,8 @@ def collect(folder: Path, table: str = DEFAULT_TABLE) -> list[dict[str, str]]:
         table: of recipes/tables.yml.
 
     Raises:
-        UserError: unknown table; no experiment; not scored; nothing that the tables show.
+        UserError: unknown table; no experiment; not scored, or trained since; nothing that the
+            tables show.
     """
     known = known_tables()
     if table not in known:
@@ -168,6 +170,7 @@ def _origin(of: experiment.Experiment, scores: Path) -> dict[str, str]:
     disk.expect(training, {"command": list}, of.facts_path)
     about = of.scores(scores.name).with_suffix(".yml")
     scoring = disk.read_yaml(about, {"provenance": dict | None})
+    seed_runs.check_model(of.model, about)
     _, changes = config.split_dotted(training["command"])
     facts = training | {
         "data": of.data,

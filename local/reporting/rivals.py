@@ -34,7 +34,8 @@ def against(model: Path, others: list[Path]) -> pandas.DataFrame:
         others: the same, scored on the same test set; they may lie elsewhere.
 
     Raises:
-        UserError: no experiment, not scored on that test set, or one of a name twice.
+        UserError: no experiment, not scored on that test set, one of a name twice, or two without
+            a score in common.
     """
     model = Path(os.path.abspath(model))
     test_hash = published.scores_folder(model, "scores.csv", 2).name
@@ -46,6 +47,10 @@ def against(model: Path, others: list[Path]) -> pandas.DataFrame:
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"{name}: named twice; a model is compared with others")
+    for of in found:
+        if METRIC not in of.scores:
+            raise UserError(f"{of.experiment.folder}: scored without {METRIC}; run stage 2 with"
+                            f" --metrics {METRIC}")  # fmt: skip
     parts = []
     for source in SOURCES:
         scores = [of.scores.xs(source, level="source") for of in found]
@@ -55,9 +60,12 @@ def against(model: Path, others: list[Path]) -> pandas.DataFrame:
         values = pandas.DataFrame(values).loc[voices.index]
         for rival in names[1:]:  # two at a time, so that each pair has all its own examples
             pair = [names[0], rival]
-            result = significance.contest(
-                values[pair], voices["group"], labels, pair, seed=standings.SEED
-            )
+            try:
+                result = significance.contest(
+                    values[pair], voices["group"], labels, pair, seed=standings.SEED
+                )
+            except ValueError as error:
+                raise UserError(f"{names[0]} and {rival}: {error}; leave it out") from None
             parts.append(result.pairs.assign(source=source, rival=rival))
     rows = pandas.concat(parts, ignore_index=True)
     rows["p_holm"] = significance.holm(rows["p"].to_numpy())

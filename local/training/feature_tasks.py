@@ -14,6 +14,7 @@ import torch
 
 from local.base import disk, progress
 from local.base.errors import UserError
+from local.base.names import TEXT
 from local.model import checkpoint
 from local.training import deep_features, mixtures, precision
 
@@ -34,7 +35,8 @@ def prepared(folder: Path, conf: dict, manifests: dict, provenance: dict):
         provenance: of the experiment; how the network was made is added.
 
     Raises:
-        UserError: no such file; labels for folders that are not there.
+        UserError: no such file; labels for folders that are not there; a state that cannot be
+            continued.
     """
     if not conf["loss"]["deep_feature"]:
         return None
@@ -64,10 +66,16 @@ def learn(path: Path, conf: dict, manifests: dict, provenance: dict) -> None:
     kept, epochs = path.with_suffix(".ckpt"), conf["loss"]["deep_feature_epochs"]
     first, history = 0, []
     if kept.is_file():
-        state = torch.load(kept, map_location="cpu", weights_only=True)
-        network.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
-        first, history = state["epoch"], state["history"]
+        try:
+            state = torch.load(kept, map_location="cpu", weights_only=True)
+            if state["kinds"] != kinds:
+                raise ValueError("other kinds of noise")
+            network.load_state_dict(state["network"])
+            optimiser.load_state_dict(state["optimiser"])
+            first, history = state["epoch"], state["history"]
+        except Exception as error:  # torch raises almost anything on other bytes
+            why = f"damaged, or learnt with other labels ({type(error).__name__})"
+            raise UserError(f"{kept}: {why}; delete it, or --restart") from error
     kept.parent.mkdir(parents=True, exist_ok=True)
     for epoch in range(first, epochs):
         network.train()
@@ -83,7 +91,7 @@ def learn(path: Path, conf: dict, manifests: dict, provenance: dict) -> None:
         history.append({"epoch": epoch} | accuracies(network, data["valid"]))
         checkpoint.write(kept, {
             "network": network.state_dict(), "optimiser": optimiser.state_dict(),
-            "epoch": epoch + 1, "history": history,
+            "epoch": epoch + 1, "history": history, "kinds": kinds,
         })  # fmt: skip
     about = {"epochs": epochs, "kinds": kinds, "validation": history, "provenance": provenance}
     said = ", ".join(
@@ -127,7 +135,7 @@ def labels(manifest) -> dict[int, str]:
 def _read(path: Path) -> dict[str, str]:
     """labels.csv: folder -> label."""
     given = {}
-    with open(path, newline="", encoding="utf-8-sig") as file:
+    with open(path, newline="", encoding="utf-8-sig", errors=TEXT["errors"]) as file:
         table = csv.DictReader(file)
         if not {"folder", "label"} <= set(table.fieldnames or ()):
             raise UserError(f"{path}: expected the columns folder and label, found"
@@ -137,7 +145,9 @@ def _read(path: Path) -> dict[str, str]:
             if not label or not folder or not (path.parent / folder).is_dir():
                 raise UserError(f"{path}, line {table.line_num}: expected a folder beside it and a"
                                 f" label, found folder {folder!r} and label {label!r}")  # fmt: skip
-            given[folder] = label
+            if given.setdefault(folder, label) != label:
+                raise UserError(f"{path}, line {table.line_num}: folder {folder} has the label"
+                                f" {given[folder]!r} above, found {label!r}; keep one")  # fmt: skip
     return given
 
 

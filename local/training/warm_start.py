@@ -8,12 +8,14 @@ network that the settings make. What the network learnt without gradients (``fit
 """
 
 import hashlib
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
 from local import ROOT, SOURCES
 from local.base import config
 from local.base.errors import UserError
+from local.base.names import shown
 from local.model import checkpoint, pretrained
 
 SHOWN = 5  # parameters that do not agree
@@ -63,7 +65,8 @@ def put(separator, start: Start) -> None:
     """Give a separator the weights of ``start``.
 
     Raises:
-        UserError: weights of another class; names or shapes that do not agree, a line for each.
+        UserError: weights of another class; names or shapes that do not agree, of which the first
+            few stand before it on standard error, a line for each.
     """
     network, package, head = separator.network, start.package, f"--init {start.facts['file']}"
     name = type(network).__name__
@@ -78,10 +81,11 @@ def put(separator, start: Start) -> None:
     other = _other_settings(network, package.get("model_args", {}))
     if faults:
         more = len(faults) - SHOWN
-        lines = faults[:SHOWN] + ([f"and {more} more"] if more > 0 else [])
-        why = f"\nSettings of the network that differ: {other}" if other else ""
-        raise UserError(f"{head} does not fit {separator.recipe} with these settings:\n  "
-                        + "\n  ".join(lines) + why)  # fmt: skip
+        for line in faults[:SHOWN] + ([f"and {more} more"] if more > 0 else []):
+            print(shown(line), file=sys.stderr)
+        why = f", which differ: {other}" if other else ""
+        raise UserError(f"{head} does not fit {separator.recipe} with these settings{why};"
+                        " set --model.* as there, or name other weights")  # fmt: skip
     network.load_state_dict(given)
     if other:
         print(f"{head} was trained with other settings of the network: {other}")

@@ -165,7 +165,9 @@ class Search:
                 trial.set_user_attr(name, value)
         for step, value in twin.intermediate_values.items():
             trial.report(value, step)
-        self.study.tell(trial, twin.value, state=twin.state)
+        # Optuna gives a trial that was ended early its last report as value, and takes none back
+        value = twin.value if twin.state is TrialState.COMPLETE else None
+        self.study.tell(trial, value, state=twin.state)
         return f"as trial {twin.number}, which has the same settings"
 
     def count(self) -> str:

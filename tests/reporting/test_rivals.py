@@ -117,6 +117,18 @@ def test_what_cannot_be_compared_is_one_line(tree):
     (other / "scores" / HASH).rename(other / "scores" / "ba9876543210")
     with pytest.raises(UserError, match="scored on another test set"):
         rivals.against(model, [other])
+    bare = make_experiment(tree, "cow", {-5.0: 1.0, 10.0: 1.0})
+    path = bare / "scores" / HASH / "scores.csv"
+    table = pandas.read_csv(path)
+    table.assign(si_sdr=float("nan")).to_csv(path, index=False)
+    with pytest.raises(UserError, match=r"ant and cow: no example .*; leave it out"):
+        rivals.against(model, [bare])
+    table.rename(columns={"si_sdr": "snr"}).to_csv(path, index=False)
+    mixtures = tree / "exp" / "garden" / ".mixture" / f"{HASH}.csv"
+    plain = pandas.read_csv(mixtures)
+    plain.assign(snr=plain["si_sdr"]).to_csv(mixtures, index=False)
+    with pytest.raises(UserError, match="cow: scored without si_sdr; run stage 2"):
+        rivals.against(model, [bare])
     with pytest.raises(UserError, match="no scores/"):
         rivals.against(tree / "exp" / "garden" / "nothing", [other])
     (tree / "recipes" / "ant" / rivals.FILE).write_text("a,b\n1,2\n")

@@ -166,10 +166,13 @@ def test_labels_name_the_kinds(place):
         ("folder,label\n0001,\n", "line 2: .*label ''"),
         ("folder,kind\n0001,rain\n", "columns folder and label, found folder, kind"),
         ("", "found none"),
+        ("folder,label\n0001,rain\n0001,wind\n", "line 3: .*'rain' above, found 'wind'"),
+        ("folder,label\n0001,caf\udce9\n9999,rain\n", "line 3: .*'9999'"),
     ],
 )
 def test_faults_of_labels_are_one_line(place, text, words):
-    (place / "tree" / "train" / "labels.csv").write_text(text)
+    path = place / "tree" / "train" / "labels.csv"
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(UserError, match=words):
         feature_tasks.labels(manifests(place)["train"])
 
@@ -211,6 +214,17 @@ def test_features_continued_equal_uninterrupted(place, monkeypatch):
         feature_tasks.learn(place / "parts.pth", conf, manifests(place), {})
     assert (place / "parts.ckpt").is_file()
     monkeypatch.setattr(deep_features, "hear", hear)
+    state = (place / "parts.ckpt").read_bytes()
+    folders = sorted(p.name for p in (place / "tree" / "train").iterdir() if p.is_dir())
+    given = place / "tree" / "train" / "labels.csv"
+    given.write_text("folder,label\n" + "".join(f"{name},k{name}\n" for name in folders))
+    with pytest.raises(UserError, match=r"parts\.ckpt: damaged, or learnt with other labels"):
+        feature_tasks.learn(place / "parts.pth", conf, manifests(place), {})
+    given.unlink()
+    (place / "parts.ckpt").write_bytes(state[:100])
+    with pytest.raises(UserError, match=r"parts\.ckpt: damaged, or learnt with other labels"):
+        feature_tasks.learn(place / "parts.pth", conf, manifests(place), {})
+    (place / "parts.ckpt").write_bytes(state)
     feature_tasks.learn(place / "parts.pth", conf, manifests(place), {})
     one, two = (deep_features.load(place / f"{name}.pth") for name in ("whole", "parts"))
     torch.testing.assert_close(one.state_dict(), two.state_dict(), rtol=0, atol=0)

@@ -121,6 +121,19 @@ def test_the_same_settings_once_more_have_the_same_result(storage):
     assert of.twin(of.next(NO_LIMIT)) is None
 
 
+def test_the_same_settings_once_more_end_as_early(storage):
+    of = search(storage, GAIN, sampler="random")
+    first = of.next(NO_LIMIT)
+    first.report(2.0, 1)
+    first.set_user_attr(pruning.PRUNED, 1)
+    of.pruned_at(first)
+    of.study.enqueue_trial(first.params)
+    twin = of.next(NO_LIMIT)
+    of.repeat(twin, of.twin(twin))
+    assert of.study.trials[1].state is TrialState.PRUNED
+    assert of.study.trials[1].user_attrs[pruning.PRUNED] == 1
+
+
 def test_another_search_of_the_same_name_is_refused(storage):
     search(storage, GAIN, asked={"data": "d", "objective": "voice"})
     with pytest.raises(UserError, match="made with other objective: voice, not noise; give a new"):
