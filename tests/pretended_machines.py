@@ -5,6 +5,7 @@ module, a pip that only notes what it was asked for. They run every stage as not
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -60,10 +61,9 @@ class Machine:
     def python(self, name, version=(3, 12), venv=True, headers=True):
         path = self.bin / name
         log = str(self.log)
+        python = os.path.realpath(sys.executable)  # the checkout may have a space in its name
         path.write_text(
-            INTERPRETER.format(
-                python=sys.executable, version=version, venv=venv, headers=headers, log=log
-            )
+            INTERPRETER.format(python=python, version=version, venv=venv, headers=headers, log=log)
         )
         path.chmod(0o755)
 
