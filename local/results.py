@@ -1,10 +1,10 @@
 """Results in the READMEs: every number there is a row of a committed CSV.
 
-    python -m local.results add EXPERIMENT_FOLDER [--table NAME]
+    python -m local.results add EXPERIMENT_FOLDER... [--table NAME]
     python -m local.results rivals EXPERIMENT_FOLDER RIVAL_FOLDER...
     python -m local.results write
 
-``add`` copies an experiment's numbers for the tables, with their origin, into
+``add`` copies the numbers of experiments for the tables, with their origin, into
 ``recipes/<recipe>/results.csv``. ``rivals`` tests an experiment's scores against those of others,
 and keeps the differences in ``recipes/<recipe>/rivals.csv``, in place of those before. ``write``
 rewrites the text between the lines ``<!-- results:NAME -->`` and ``<!-- /results -->`` of
@@ -30,8 +30,8 @@ def main() -> None:
     """Add an experiment's scores to the committed results, or write these into the READMEs."""
     parser = Parser(prog="python -m local.results", description=main.__doc__)
     actions = parser.add_subparsers(dest="action", required=True, parser_class=Parser)
-    adding = actions.add_parser("add", help="copy an experiment's scores into its recipe's folder")
-    adding.add_argument("experiment", type=Path, help="exp/<data>/<experiment>")
+    adding = actions.add_parser("add", help="copy experiments' scores into their recipes' folders")
+    adding.add_argument("experiment", type=Path, nargs="+", help="exp/<data>/<experiment>")
     adding.add_argument(
         "--table", default=published.DEFAULT_TABLE, help="one of recipes/tables.yml"
     )
@@ -41,10 +41,12 @@ def main() -> None:
     actions.add_parser("write", help="rewrite the tables of the READMEs")
     args = parser.parse_args()
     if args.action == "add":
-        rows = published.collect(args.experiment, args.table)
-        path = published.ROOT / "recipes" / rows[0]["recipe"] / published.FILE
-        published.write_csv(path, published.replace_rows(published.read_csv(path), rows))
-        print(f"{path.relative_to(published.ROOT)}: {len(rows)} rows of {rows[0]['experiment']}")
+        # all are read before the first is written
+        for rows in [published.collect(folder, args.table) for folder in args.experiment]:
+            path = published.ROOT / "recipes" / rows[0]["recipe"] / published.FILE
+            published.write_csv(path, published.replace_rows(published.read_csv(path), rows))
+            print(f"{path.relative_to(published.ROOT)}: {len(rows)} rows of"
+                  f" {rows[0]['experiment']}")  # fmt: skip
         return
     if args.action == "rivals":
         from local.base.experiment import Experiment

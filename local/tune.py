@@ -69,7 +69,7 @@ def arguments() -> Parser:
     parser.add_argument("--storage", metavar="URL",
                         help="Optuna's; default an SQLite file in exp/DATA/tune")  # fmt: skip
     parser.add_argument("--evaluate", action="store_true",
-                        help="at the end, stage 2 scores all trials on the test split")  # fmt: skip
+                        help="at the end, stages 2 and 3 score them on the test split")  # fmt: skip
     command_line.add_device(parser)
     return parser
 
@@ -247,7 +247,7 @@ def report(search, split: trials.Split, folder: Path) -> None:
 
 
 def evaluate(search, tag: str | None, data: str, device: str) -> dict[str, str]:
-    """Stages 1 (where there was nothing to train) and 2 on each trial that came to its end.
+    """Stages 1 (where there was nothing to train), 2 and 3 on each trial that came to its end.
 
     Returns:
         name of the experiment -> why it failed, of those that did.
@@ -260,6 +260,7 @@ def evaluate(search, tag: str | None, data: str, device: str) -> dict[str, str]:
         try:
             of.train()
             of.run_stage("evaluate", f"--device={device}")
+            of.run_stage("report", f"--device={device}")
             said = "scored on the test split"
         except UserError as error:
             failed[of.experiment.name], said = str(error), "failed"

@@ -10,7 +10,7 @@ from made_results import COMMAND, README, TABLES, make_experiment, make_tree, ru
 from local import ROOT
 from local.base import config
 from local.base.errors import UserError
-from local.reporting import cost_figure, published, readmes, speeds
+from local.reporting import cost_figure, published, readmes, speeds, tables
 
 
 def cells_of(text):
@@ -310,6 +310,37 @@ def test_a_table_of_ratings(tree, monkeypatch):
     assert mixture[1:5] == line[1:5] == ["2.50"] * 4
     assert mixture[5].startswith("2.50 [")
     assert float(line[6]) == float(mixture[6]) + 6
+
+
+def test_a_table_of_bss_eval_has_medians_of_both_versions(tree, monkeypatch):
+    about = "{title: Quality, note: None, statistic: median, shown: bss_eval}"
+    (tree / "recipes" / "tables.yml").write_text(f"quality: {about}\n")
+    folder = make_experiment(tree)
+    [scores] = folder.glob("scores/*/by_snr.csv")
+    table = pandas.read_csv(scores, dtype=str, keep_default_na=False)
+    v4 = table[(table["source"] == "voice") & table["metric"].str.match("sdr_v4(_mix)?$")]
+    v3 = v4.assign(metric=v4["metric"].str.replace("v4", "v3"), median="2.5", mad="0.25")
+    # a mixture has no artefacts
+    sar = v4.assign(metric=v4["metric"].str.replace("sdr", "sar"), median="9.5", mad="1.5")
+    sar.loc[sar["metric"] == "sar_v4_mix", ["median", "mad"]] = ""
+    pandas.concat([table, v3, sar]).to_csv(scores, index=False)
+    run(monkeypatch, "add", folder)
+    text = readmes.texts()[tree / "recipes" / "RESULTS.md"]
+    assert "12 mixtures in 3 groups; the voice: median**" in text
+    head, _, mixture, line = cells_of(text)
+    assert head[:5] == ["", "SI-SDR", "SDR (v4)", "SAR (v4)", "SDR (v3)"]
+    assert mixture[3:5] == [tables.NOTHING, "2.5 (0.2)"]
+    assert line[3:5] == ["9.5 (1.5)", "2.5 (0.2)"]
+
+
+def test_several_are_added_at_once_or_none(tree, monkeypatch):
+    ant, bee = make_experiment(tree), make_experiment(tree, "bee")
+    with pytest.raises(UserError, match="expected an experiment"):
+        run(monkeypatch, "add", ant, tree)
+    assert not (tree / "recipes" / "ant" / "results.csv").exists()
+    run(monkeypatch, "add", ant, bee)
+    assert rows_of(tree, "ant")
+    assert rows_of(tree, "bee")
 
 
 def test_rows_of_a_table_that_is_gone(tree, monkeypatch):

@@ -241,7 +241,7 @@ def test_without_optuna_a_line_says_what_installs_it(run, monkeypatch):
 
 @pytest.fixture
 def stages(tmp_path, monkeypatch):
-    """Stage 1 in this process, and of stage 2 only that it was asked for; which were, in order.
+    """Stage 1 in this process, and of 2 and 3 only that they were asked for; which were, in order.
 
     The recipes are ``one``, ``bad`` and ``two``, the data set is ``d``.
     """
@@ -255,7 +255,7 @@ def stages(tmp_path, monkeypatch):
 
     def run_stage(stage, arguments, log, environment):
         asked.append((stage, log.parent.name))
-        if stage == "evaluate":
+        if stage in ("evaluate", "report"):
             assert (log.parent / "best_model.pth").is_file()
             return None
         monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
@@ -281,8 +281,9 @@ def test_several_recipes_in_turn(stages, monkeypatch, capsys):
     with pytest.raises(SystemExit) as stop:
         call(monkeypatch, "--model", "one,bad,two", "--evaluate")
     assert stop.value.code == 1
-    assert stages == [("train", "one"), ("train", "bad"), ("train", "one"), ("evaluate", "one"),
-                      ("train", "two"), ("evaluate", "two")]  # fmt: skip
+    assert stages == [("train", "one"), ("train", "bad"),
+                      *((stage, name) for name in ("one", "two")
+                        for stage in ("train", "evaluate", "report"))]  # fmt: skip
     said = capsys.readouterr()
     lines = said.out.splitlines()
     assert lines[0].startswith("[1/3] one: SI-SDR voice ")

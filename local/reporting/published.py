@@ -49,7 +49,7 @@ DEFAULT_TABLE = "quality"
 CENTRES = ("mean", "median")  # what a table may show
 
 
-SHOWN = ("scores", "ratings")  # which columns it may have
+SHOWN = ("scores", "ratings", "bss_eval")  # which columns it may have
 
 
 KEPT = (
@@ -58,6 +58,7 @@ KEPT = (
     ("voice", "pesq_nb"), ("voice", "sir_v4"), ("voice", "sar_v4"), ("noise", "sir_v4"),
     ("noise", "sar_v4"), ("voice", "dnsmos_ovrl"), ("voice", "dnsmos_sig"), ("voice", "dnsmos_bak"),
     ("voice", "dnsmos_p808"), ("voice", "csig"), ("voice", "cbak"), ("voice", "covl"),
+    ("voice", "sdr_v3"), ("voice", "sir_v3"), ("voice", "sar_v3"),
 )  # fmt: skip
 """Source and metric of what is copied from an experiment's scores, in the order of the rows."""
 
@@ -67,8 +68,9 @@ def known_tables() -> dict[str, dict]:
 
     That is ``title``; ``note``, how far it was trained; ``under_trained``, whether networks are;
     ``statistic``, what is shown of the scores: ``mean``, where nothing is said, or ``median``, with
-    the median absolute deviation; ``shown``, its columns: ``scores``, where nothing is said, or
-    ``ratings``, predicted opinions; and ``short``, the experiments that README.md shows.
+    the median absolute deviation; ``shown``, its columns: ``scores``, where nothing is said,
+    ``ratings``, predicted opinions, or ``bss_eval``, versions 4 and 3 of it; and ``short``, the
+    experiments that README.md shows.
 
     Raises:
         UserError: a table without the first two, an unknown key, another statistic or other

@@ -57,7 +57,16 @@ RATINGS = (
     Shown("voice", "pesq_wb", "WB-PESQ", 2),
     Shown("voice", "si_sdr", "voice SI-SDR"),
 )
-COLUMNS = dict(zip(published.SHOWN, (FULL, RATINGS), strict=True))
+BSS_EVAL = (
+    Shown("voice", "si_sdr", "SI-SDR", interval=True),
+    Shown("voice", "sdr_v4", "SDR (v4)", interval=True),
+    Shown("voice", "sir_v4", "SIR (v4)", interval=True),
+    Shown("voice", "sar_v4", "SAR (v4)", interval=True),
+    Shown("voice", "sdr_v3", "SDR (v3)", interval=True),
+    Shown("voice", "sir_v3", "SIR (v3)", interval=True),
+    Shown("voice", "sar_v3", "SAR (v3)", interval=True),
+)
+COLUMNS = dict(zip(published.SHOWN, (FULL, RATINGS, BSS_EVAL), strict=True))
 IN_SHORT = (VOICE, *(column for column in QUALITY if column.metric != "sdr_v4"))
 BY_LEVEL = (
     VOICE,
@@ -177,7 +186,7 @@ def _markdown(
     """The results on one test set: a line per experiment, the best voice SI-SDR first.
 
     ``folder``: from where each line links to its recipe; None: the lines have no links.
-    ``shown``: the columns; the first has one for each level.
+    ``shown``: the columns; the first may have one for each level.
     """
     found, levels = _by_key(rows), _levels(rows)
     columns = [
@@ -200,7 +209,8 @@ def _markdown(
         body.append(((_name(origin, folder),), *cells(origin["experiment"]), *_effort(origin)))
     header = [_head(c, level, statistic) for c, level in columns]
     kept = _worth_showing(("", *header, *EFFORT), body[1:])
-    caption = f"{_caption(rows)}; {shown[0].head} at each SNR and its {statistic}"
+    said = f"{shown[0].head} at each SNR and its" if shown[0].per_level else "the voice:"
+    caption = f"{_caption(rows)}; {said} {statistic}"
     header = ["", *header, *EFFORT]
     return _lines(caption, [header[k] for k in kept], [[row[k] for k in kept] for row in body])
 
@@ -319,8 +329,8 @@ def _cell(row: dict | None, column: Shown, level: str, statistic: str = "mean") 
     if not column.interval or level != ALL:
         return (number(statistic),)
     if statistic == "median":
-        return (number("median"), " (", number("mad"), ")")
-    return (number("mean"), " [", number("ci_low"), ", ", number("ci_high"), "]")
+        return tables.or_nothing(number("median"), " (", number("mad"), ")")
+    return tables.or_nothing(number("mean"), " [", number("ci_low"), ", ", number("ci_high"), "]")
 
 
 def _origin(origin: dict, rows: Rows) -> str:

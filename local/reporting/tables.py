@@ -122,7 +122,7 @@ def medians(table: pandas.DataFrame, source: str) -> Table:
     """Median and MAD of every metric of the estimates, by SNR."""
 
     def cell(row, _, places):
-        return _or_nothing(Number(row["median"], places), " (", Number(row["mad"], places), ")")
+        return or_nothing(Number(row["median"], places), " (", Number(row["mad"], places), ")")
 
     return _by_metric(table, source, f"{source.capitalize()}: median (MAD) of the estimates", cell)
 
@@ -131,7 +131,7 @@ def means(table: pandas.DataFrame, source: str) -> Table:
     """Mean of every metric of the estimates and its 95 % interval, by SNR."""
 
     def cell(row, _, places):
-        return _or_nothing(Number(row["mean"], places), " ", *_interval(row, places))
+        return or_nothing(Number(row["mean"], places), " ", *_interval(row, places))
 
     caption = f"{source.capitalize()}: mean of the estimates [95 % interval]"
     return _by_metric(table, source, caption, cell)
@@ -141,7 +141,7 @@ def improvements(table: pandas.DataFrame, source: str) -> Table:
     """Mean improvement over the mixture and its 95 % interval, by SNR."""
 
     def cell(_, gain, places):
-        return _or_nothing(Number(gain["mean"], places, True), " ", *_interval(gain, places))
+        return or_nothing(Number(gain["mean"], places, True), " ", *_interval(gain, places))
 
     caption = f"{source.capitalize()}: mean improvement over the mixture [95 % interval]"
     return _by_metric(table, source, caption, cell, score_table.metrics(table["metric"]))
@@ -253,7 +253,7 @@ def plain(cell: tuple) -> str:
     return "".join(str(part) for part in cell)
 
 
-def _or_nothing(first: Number, *rest) -> tuple:
+def or_nothing(first: Number, *rest) -> tuple:
     """A cell; where its first number has no value, that alone."""
     return (first, *rest) if math.isfinite(first.value) else (first,)
 
