@@ -141,11 +141,10 @@ class Between(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(batch, channel, step) -> (batch, channel, 2 * step - 1)."""
-        if self.weight is None:
-            steps = 2 * x.shape[-1] - 1
-            return F.interpolate(x, steps, mode="linear", align_corners=True)
-        between = torch.lerp(x[..., 1:], x[..., :-1], self.weight.sigmoid().to(x.dtype))
-        both = torch.stack((x[..., :-1], between), -1).flatten(-2)
+        weight = 0.5 if self.weight is None else self.weight.sigmoid().to(x.dtype)
+        left, right = x[..., :-1], x[..., 1:]
+        between = right + weight * (left - right)
+        both = torch.stack((left, between), -1).flatten(-2)
         return torch.cat((both, x[..., -1:]), -1)
 
 
