@@ -1,9 +1,7 @@
 """Filterbanks that Asteroid lacks, as its ``Filterbank``s: any recipe with ``fb_name`` takes them.
 
-Each serves as encoder and as decoder, like Asteroid's own. ``DualFilterbank`` makes the two invert
-one another at the start of a training: the decoder's transposed convolution is followed by the
-inverse of the frame operator (Kovačević and Chebira 2008, "An introduction to frames", section 4),
-computed once from the filters as they start. From there on encoder and decoder learn apart.
+Each serves as encoder and as decoder, like Asteroid's own, and the two invert one another at the
+start of a training. From there on they learn apart.
 """
 
 import math
@@ -12,99 +10,44 @@ import warnings
 import asteroid_filterbanks
 import torch
 import torchaudio
-from asteroid_filterbanks import STFTFB, Filterbank, transforms
+from asteroid_filterbanks import STFTFB, Filterbank, FreeFB, transforms
 from torch import nn
 from torch.nn import functional as F
 
-RANK = (
-    1e-2  # signals that the filters see with less than this share of their largest power are lost
-)
-LOST_DB = -10.0  # a filterbank that gives white noise back with a larger error is refused
-GRID = 64  # frequencies, at least, on which the frame operator is inverted
+from local.model.dual_filterbank import DualFilterbank
 
 
-class DualFilterbank(Filterbank):
-    """Filters of fixed norms, and a synthesis that inverts them.
+class LappedCosine(FreeFB):
+    """Any filters, every sample of them learnt, that start as a modified cosine transform.
 
-    A subclass gives ``shapes()``, (filter, time), from its parameters, sets these before it calls
-    ``_invert``, and names its own arguments in ``own``.
+    Princen, Johnson and Bradley 1987, "Subband/transform coding using filter bank designs based on
+    time domain aliasing cancellation": M cosines under a sine window of 2 M samples, M apart, give
+    any signal back. A recurrent network on a mask needs many steps to learn that from filters at
+    random. Where a rectifier follows, each filter needs its negative beside it, and 2 M are asked
+    for.
 
-    Attributes:
-        lost_db: error of white noise after analysis and synthesis at the start, in dB.
+    Args:
+        n_filters: M, or 2 M for a rectified encoder.
+        kernel_size: 2 M.
+        stride: M.
     """
 
-    own: tuple[str, ...] = ()
+    name = "cosine"
 
-    def shapes(self) -> torch.Tensor:
-        """(filter, time), at any level."""
-        raise NotImplementedError
-
-    def filters(self) -> torch.Tensor:
-        """(filter, 1, time)."""
-        return (F.normalize(self.shapes(), dim=1) * self.gains).unsqueeze(1)
-
-    def post_synthesis(self, wav: torch.Tensor) -> torch.Tensor:
-        """(batch, time) or (batch, source, time) -> the same shape, frame operator undone."""
-        time, around = wav.shape[-1], (self.inverse.shape[-1] - self.stride) // 2
-        padded = F.pad(wav.reshape(-1, 1, time), (around, around + -time % self.stride))
-        blocks = F.conv1d(padded, self.inverse.to(wav.dtype), stride=self.stride)
-        return blocks.transpose(1, 2).reshape(*wav.shape[:-1], -1)[..., :time]
-
-    def get_config(self) -> dict:
-        """Arguments that make the filterbank again."""
-        return super().get_config() | {key: getattr(self, key) for key in self.own}
-
-    def _balance(self) -> torch.Tensor:
-        """Gains, (filter, 1), that make the filters' power even over frequency.
-
-        Without them where filters are dense they outweigh the others, and the inverse is ill
-        conditioned. The frame operator is the identity on average.
-        """
-        power = torch.fft.rfft(F.normalize(self.shapes(), dim=1), 4 * self.kernel_size).abs() ** 2
-        power = power / power.sum(1, keepdim=True)
-        gains = (power @ power.sum(0)).rsqrt().unsqueeze(1)
-        return gains * math.sqrt(self.stride) / gains.norm()
-
-    def _invert(self) -> None:
-        """Set ``gains`` and ``inverse``, (stride, 1, taps): a filter for each sample of a stride.
-
-        Raises:
-            ValueError: the filters do not span the signals.
-        """
-        stride = self.stride
-        with torch.no_grad():
-            self.register_buffer("gains", self._balance())
-            filters = self.filters().squeeze(1).double()
-            filters = F.pad(filters, (0, -filters.shape[1] % stride))
-            count = filters.shape[1] // stride
-            blocks = (filters.T @ filters).reshape(count, stride, count, stride).transpose(1, 2)
-            # the operator is the same for every stride: one matrix per shift by whole strides
-            grid = max(GRID, 4 * count)
-            operator = torch.zeros(grid, stride, stride, dtype=torch.double)
-            for row in range(count):
-                for column in range(count):
-                    operator[(column - row) % grid] += blocks[row, column]
-            operator = torch.fft.rfft(operator, dim=0)
-            inverse = torch.linalg.pinv(operator, rtol=RANK, hermitian=True)
-            inverse = torch.fft.irfft(inverse, grid, dim=0)
-            inverse[count + 1 : -count] = 0
-            error = torch.eye(stride) - torch.fft.rfft(inverse, dim=0) @ operator
-            shifts = torch.arange(-count, count + 1)
-            taps = inverse[shifts].permute(1, 0, 2).reshape(stride, 1, -1)
-        lost = error.abs().square().mean().item() * stride
-        self.lost_db = 10 * math.log10(lost)
-        if self.lost_db > LOST_DB:
+    def __init__(self, n_filters, kernel_size, stride=None, sample_rate=16000.0):
+        super().__init__(n_filters, kernel_size, stride, sample_rate)
+        half = self.stride
+        if kernel_size != 2 * half or n_filters not in (half, 2 * half):
             raise ValueError(
-                f"filterbank {_name(self)} gives white noise back with an error of "
-                f"{self.lost_db:.1f} dB, above {LOST_DB:g} dB: lower model.stride or raise "
-                "model.n_filters"
+                f"filterbank cosine: stride {half} takes kernel_size {2 * half} and n_filters"
+                f" {half} or {2 * half}, not {kernel_size} and {n_filters}"
             )
-        self.register_buffer("inverse", taps.float())
-
-    def _times(self) -> torch.Tensor:
-        """(1, time), seconds from the middle of a filter."""
-        middle = (self.kernel_size - 1) / 2
-        return (torch.arange(self.kernel_size) - middle).unsqueeze(0) / self.sample_rate
+        time, order = (torch.arange(count).double() + 0.5 for count in (2 * half, half))
+        window = torch.sin(math.pi / (2 * half) * time)
+        cosines = torch.cos(math.pi / half * torch.outer(order, time + half / 2)) * window
+        cosines *= math.sqrt(2 / half)
+        rows = cosines if n_filters == half else torch.cat((cosines, -cosines))
+        self._filters.data = rows.float().unsqueeze(1)
 
 
 class ComplexGabor(DualFilterbank):
@@ -121,6 +64,7 @@ class ComplexGabor(DualFilterbank):
         min_band_hz: smallest f2 - f1, Hz.
     """
 
+    name = "gabor"
     own = ("min_low_hz", "min_band_hz")
 
     def __init__(
@@ -160,6 +104,7 @@ class Harmonic(DualFilterbank):
         harmonics: bands for each fundamental; the paper has 6.
     """
 
+    name = "harmonic"
     own = ("harmonics",)
 
     def __init__(self, n_filters, kernel_size, stride=None, sample_rate=16000.0, harmonics=4):
@@ -204,6 +149,7 @@ class MultiScale(DualFilterbank):
         scales: number of lengths.
     """
 
+    name = "multi_scale"
     own = ("scales",)
 
     def __init__(self, n_filters, kernel_size, stride=None, sample_rate=16000.0, scales=3):
@@ -262,6 +208,8 @@ class MultiPhaseGammatone(DualFilterbank):
         n_filters: even, at least two for each centre.
     """
 
+    name = "multi_phase_gammatone"
+
     def __init__(self, n_filters, kernel_size, stride=None, sample_rate=16000.0):
         super().__init__(_even(n_filters), kernel_size, stride, sample_rate)
         last = _erb_scale(sample_rate / 2)
@@ -301,6 +249,8 @@ class Mel(STFTFB):
         n_filters: the FFT's size.
         n_mels: bands, from 0 Hz to half the sample rate.
     """
+
+    name = "mel"
 
     def __init__(self, n_filters, kernel_size, stride=None, sample_rate=16000.0, n_mels=64):
         super().__init__(n_filters, kernel_size, stride=stride, sample_rate=sample_rate)
@@ -371,10 +321,6 @@ def _erb_frequency(steps: float) -> float:
     return 24.7 * 9.265 * (math.exp(steps / 9.265) - 1)
 
 
-def _name(filterbank: Filterbank) -> str:
-    return next(name for name, kind in BANKS.items() if isinstance(filterbank, kind))
-
-
 def pair(network: nn.Module) -> None:
     """Show a decoder that synthesises through the mixture's spectrum its encoder."""
     decoder = getattr(getattr(network, "decoder", None), "filterbank", None)
@@ -383,11 +329,8 @@ def pair(network: nn.Module) -> None:
 
 
 BANKS = {
-    "gabor": ComplexGabor,
-    "harmonic": Harmonic,
-    "multi_scale": MultiScale,
-    "multi_phase_gammatone": MultiPhaseGammatone,
-    "mel": Mel,
+    bank.name: bank
+    for bank in (LappedCosine, ComplexGabor, Harmonic, MultiScale, MultiPhaseGammatone, Mel)
 }
 
 # Asteroid looks for fb_name among its module's names, and a checkpoint has the class's

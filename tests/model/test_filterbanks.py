@@ -15,6 +15,7 @@ NARROW = {
     "n_filters": 128, "kernel_size": 64, "stride": 16,
 }  # fmt: skip
 OWN = {"harmonic": {"harmonics": 1}, "multi_scale": {"scales": 2}, "mel": {"n_mels": 16}}
+LAPPED = {"kernel_size": 128, "stride": 64}  # the sizes that cosine takes, of 128 filters
 
 
 def pair(name, n_filters=512, kernel=64, stride=16, **own):
@@ -65,6 +66,22 @@ def test_other_sizes_come_back_too(name, size):
     encoder, decoder = pair(name, *size)
     x = white(12000)
     assert error_db(x, back(encoder, decoder, x)) < -30
+
+
+@pytest.mark.parametrize("rectified", [False, True])
+@pytest.mark.parametrize("half", [2, 5, 128])
+def test_lapped_cosines_give_a_signal_back_exactly(half, rectified):
+    filters = half * (1 + rectified)
+    encoder, decoder = pair("cosine", filters, 2 * half, half)
+    x = white(2000)
+    spectrum = encoder(x).relu() if rectified else encoder(x)
+    assert spectrum.shape[1] == filters
+    with torch.no_grad():
+        y = decoder(spectrum.unsqueeze(1)).squeeze()
+    assert error_db(x, y) < -90
+    # each sees as much of a tone's power as any other: the transform is orthogonal
+    power = encoder.filterbank.filters().square().sum((1, 2))
+    torch.testing.assert_close(power, torch.ones(filters))
 
 
 def test_a_gabor_has_half_its_gain_at_its_cut_offs():
@@ -140,7 +157,8 @@ def test_mel_keeps_the_mixtures_phase():
 @pytest.mark.parametrize("name", filterbanks.BANKS)
 def test_a_network_with_it_learns_saves_and_loads(name, tmp_path):
     own = {"filterbank": OWN.get(name, {})}
-    separator = separators.build("convtasnet", "tiny", **NARROW, **own, fb_name=name)
+    size = NARROW | own | (LAPPED if name == "cosine" else {})
+    separator = separators.build("convtasnet", "tiny", **size, fb_name=name)
     mix = white(3001).squeeze(1)
     estimates = separator(mix)
     assert estimates.shape == (1, 2, 3001)
@@ -148,7 +166,7 @@ def test_a_network_with_it_learns_saves_and_loads(name, tmp_path):
     bank = separator.network.encoder.filterbank
     learns = {key: p.grad.abs().sum() for key, p in bank.named_parameters() if p.requires_grad}
     assert all(gradient > 0 for gradient in learns.values())
-    assert bool(learns) == (name in ("gabor", "harmonic", "multi_scale"))
+    assert bool(learns) == (name in ("cosine", "gabor", "harmonic", "multi_scale"))
     with torch.no_grad():
         for parameter in bank.parameters():
             parameter.mul_(1.1)
@@ -179,6 +197,7 @@ def test_a_batch_after_another_uses_its_own_mixture():
     [
         ({"fb_name": "gabors"}, ["'gabor'"]),
         ({"fb_name": "gabor", "n_filters": 33}, ["even", "33"]),
+        ({"fb_name": "cosine"}, ["stride 16", "kernel_size 32", "16 or 32", "64 and 128"]),
         ({"fb_name": "gabor", "filterbank": {"harmonics": 2}}, ["harmonics", "gabor"]),
         ({"fb_name": "harmonic", "filterbank": {"harmonics": 3}}, ["128", "harmonics 3"]),
         ({"fb_name": "harmonic", "stride": 64}, ["harmonic", "white noise", "model.stride"]),
