@@ -22,20 +22,21 @@ class LappedCosine(FreeFB):
 
     Princen, Johnson and Bradley 1987, "Subband/transform coding using filter bank designs based on
     time domain aliasing cancellation": M cosines under a sine window of 2 M samples, M apart, give
-    any signal back. A recurrent network on a mask needs many steps to learn that from filters at
-    random. Where a rectifier follows, each filter needs its negative beside it, and 2 M are asked
-    for.
+    any signal back, which filters at random learn in many steps only. Where a rectifier follows,
+    each filter needs its negative beside it, and 2 M are asked for.
 
     Args:
         n_filters: M, or 2 M for a rectified encoder.
         kernel_size: 2 M.
         stride: M.
+        gain: times which a signal comes back; 2 makes up for a gate, which is half open at first.
     """
 
     name = "cosine"
 
-    def __init__(self, n_filters, kernel_size, stride=None, sample_rate=16000.0):
+    def __init__(self, n_filters, kernel_size, stride=None, sample_rate=16000.0, gain=1.0):
         super().__init__(n_filters, kernel_size, stride, sample_rate)
+        self.gain = gain
         half = self.stride
         if kernel_size != 2 * half or n_filters not in (half, 2 * half):
             raise ValueError(
@@ -45,9 +46,13 @@ class LappedCosine(FreeFB):
         time, order = (torch.arange(count).double() + 0.5 for count in (2 * half, half))
         window = torch.sin(math.pi / (2 * half) * time)
         cosines = torch.cos(math.pi / half * torch.outer(order, time + half / 2)) * window
-        cosines *= math.sqrt(2 / half)
+        cosines *= math.sqrt(2 / half * gain)  # half of the decibels in each of the two
         rows = cosines if n_filters == half else torch.cat((cosines, -cosines))
         self._filters.data = rows.float().unsqueeze(1)
+
+    def get_config(self):
+        """Arguments that make the filterbank again."""
+        return super().get_config() | {"gain": self.gain}
 
 
 class ComplexGabor(DualFilterbank):

@@ -79,9 +79,17 @@ def test_lapped_cosines_give_a_signal_back_exactly(half, rectified):
     with torch.no_grad():
         y = decoder(spectrum.unsqueeze(1)).squeeze()
     assert error_db(x, y) < -90
-    # each sees as much of a tone's power as any other: the transform is orthogonal
+    # all see as much of white noise: the transform is orthogonal
     power = encoder.filterbank.filters().square().sum((1, 2))
     torch.testing.assert_close(power, torch.ones(filters))
+
+
+def test_lapped_cosines_make_up_for_a_gate_that_is_half_open():
+    encoder, decoder = pair("cosine", 64, 64, 32, gain=2.0)
+    x = white(3000)
+    gated = 0.5 * encoder(x).relu()
+    with torch.no_grad():
+        assert error_db(x, decoder(gated.unsqueeze(1)).squeeze()) < -90
 
 
 def test_a_gabor_has_half_its_gain_at_its_cut_offs():
