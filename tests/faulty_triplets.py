@@ -48,9 +48,9 @@ def stereo(folder, name):
     soundfile.write(folder / name, np.stack([x, x], 1), rate)
 
 
-def other_rate(folder, name):
-    x, rate = soundfile.read(folder / name, dtype="int16")
-    soundfile.write(folder / name, x, 2 * rate)
+def other_rate(folder, name, rate=2 * RATE):
+    x, _ = soundfile.read(folder / name, dtype="int16")
+    soundfile.write(folder / name, x, rate)
 
 
 def shorter(folder, name):
@@ -168,6 +168,12 @@ FAULTS = {
         "noise.wav",
         "sample rates differ",
         "16000 Hz",
+    ),
+    "a rate that is a mistake": (
+        lambda f: other_rate(f, "voice.wav", 16),
+        "voice.wav",
+        "sample rate out of range",
+        "16 Hz",
     ),
     "length": (lambda f: shorter(f, MIX), MIX, "lengths differ", "3999 samples"),
     "noise's length": (

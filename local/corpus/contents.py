@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from local.base import audio, progress
+from local.base import progress
 from local.base.names import shown
 from local.corpus import crops
 from local.corpus.sources import File, Kind
@@ -55,9 +55,6 @@ def listen(path: Path | str, channel: int | None = None) -> Content:
     """
     kind = Wav if str(path).lower().endswith(".wav") else Sound
     with kind(Path(path), channel) as sound:
-        if not audio.LOWEST_RATE <= sound.rate <= audio.HIGHEST_RATE:
-            expected = f"{audio.LOWEST_RATE} to {audio.HIGHEST_RATE} Hz"
-            raise Fault("sample rate out of range", expected, f"{sound.rate} Hz")
         frame = max(1, round(crops.FRAME * sound.rate))
         x = np.empty(min(sound.frames, -(-BLOCK // frame) * frame))
         digest, levels = hashlib.blake2b(f"{sound.rate} ".encode(), digest_size=16), []

@@ -36,7 +36,8 @@ class Sound:
         frames: number of samples, at least 1.
 
     Raises:
-        Fault: no regular file, unreadable, no sound file, empty, several channels.
+        Fault: no regular file, unreadable, no sound file, empty, a rate that is a mistake, several
+            channels.
     """
 
     kind = "sound file"
@@ -59,6 +60,9 @@ class Sound:
         count = self._file.channels
         if not self.frames:
             raise Fault("empty", "samples", "a header without samples")
+        if not audio.LOWEST_RATE <= self.rate <= audio.HIGHEST_RATE:
+            expected = f"{audio.LOWEST_RATE} to {audio.HIGHEST_RATE} Hz"
+            raise Fault("sample rate out of range", expected, f"{self.rate} Hz")
         if channel is None and count > 1:
             choices = " or ".join(f"--channel {i}" for i in range(min(count, 2)))
             raise Fault("several channels", f"1 channel (or {choices})", f"{count} channels")
