@@ -82,8 +82,8 @@ def find(root: Path, kind: Kind) -> list[File]:
         split, inner = (first, rest) if given and rest else ("", path)
         folder = inner.rpartition("/")[0].partition("/")[0]
         owner = path if kind.alone else folder
-        owner, split = table.get(path, (owner if kind.alone or not table else "", split))
-        files.append(File(path, owner, split))
+        owner, told = table.get(path, (owner if kind.alone or not table else "", ""))
+        files.append(File(path, owner, told or split))
     if not any(file.owner for file in files):
         raise UserError(
             f"--{kind.option} {root}: expected a folder for each {kind.owner}, or {kind.table} with"

@@ -63,6 +63,13 @@ def test_splits_are_given_by_folders(tmp_path):
     assert sorted(file.split for file in shared) == ["test", "train", "valid"]
 
 
+def test_a_table_without_splits_leaves_those_of_the_folders(tmp_path):
+    root = touch(tmp_path, "train/a.wav", "train/b.wav", "test/c.wav")
+    (root / "groups.csv").write_text("file,group\ntrain/a.wav,x\ntrain/b.wav,x\ntest/c.wav,y\n")
+    splits = {file.path: file.split for file in sources.find(root, NOISES)}
+    assert splits == {"train/a.wav": "train", "train/b.wav": "train", "test/c.wav": "test"}
+
+
 def test_splits_are_given_by_a_table(tmp_path):
     root = touch(tmp_path, *(f"{name}.wav" for name in "abc"))
     lines = ["file,group,split", "a.wav,x,train", "b.wav,x,train", "c.wav,y,test"]
