@@ -74,12 +74,12 @@ def find(root: Path, kind: Kind) -> list[File]:
             " none in it or below it"
         )
     tops = {path.partition("/")[0] for path in paths if "/" in path}
-    given = {"train", "test"} <= tops <= set(SPLITS)
+    given = {"train", "test"} <= tops
     table = _read_table(root / kind.table, kind, set(paths))
     files = []
     for path in paths:
         first, _, rest = path.partition("/")
-        split, inner = (first, rest) if given and rest else ("", path)
+        split, inner = (first, rest) if given and first in SPLITS else ("", path)
         folder = inner.rpartition("/")[0].partition("/")[0]
         owner = path if kind.alone else folder
         owner, told = table.get(path, (owner if kind.alone or not table else "", ""))
@@ -166,8 +166,8 @@ def _check_splits(root: Path, kind: Kind, files: list[File]) -> None:
     without = [file.path for file in files if file.owner and not file.split]
     if without and len(without) < sum(bool(file.owner) for file in files):
         raise UserError(
-            f"--{kind.option} {root}: splits are given, and {len(without)} files are in none,"
-            f" the first is {shown(without[0])}"
+            f"--{kind.option} {root}: splits are given, and {len(without)} files are in none of"
+            f" {', '.join(SPLITS)}; the first is {shown(without[0])}"
         )
 
 

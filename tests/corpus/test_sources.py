@@ -126,6 +126,8 @@ def test_faults_of_a_table_are_one_line(voices, text, said):
         (["a.wav", "b.wav"], "expected a folder for each speaker, or speakers.csv"),
         (["train/p1/a.wav", "test/p1/b.wav"],
          "speaker p1 is in two splits: test/p1/b.wav in test, train/p1/a.wav in train"),
+        (["train/p1/a.wav", "test/p2/a.wav", "dev/p3/a.wav", "dev/p4/a.wav"],
+         "2 files are in none of train, valid, test; the first is dev/p3/a.wav"),
     ],
 )  # fmt: skip
 def test_faults_of_a_folder_are_one_line(tmp_path, paths, said):
