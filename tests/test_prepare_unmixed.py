@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import corpus_trees
 import numpy as np
 import pytest
 import soundfile
@@ -244,6 +245,16 @@ def test_bad_input_is_one_line_and_nothing_is_written(here, run, breaker, said):
     assert "\n" not in str(fault.value)
     assert not Path("data/mine/train.csv").exists()
     assert not Path("data/mine/triplets").exists()
+
+
+@pytest.mark.parametrize("folder", ["clean_train", "noise_test"])
+def test_an_empty_folder_of_a_corpus_is_named(here, run, folder):
+    corpus_trees.ms_snsd_sources(here / "corpus")
+    for path in (here / "corpus" / folder).iterdir():
+        path.unlink()
+    with pytest.raises(UserError, match=f"/{folder}: expected wav files, found none"):
+        run(sources=("--data", "corpus"))
+    assert not Path("data").exists()
 
 
 @pytest.mark.parametrize(

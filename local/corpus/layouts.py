@@ -64,6 +64,7 @@ class Layout(NamedTuple):
 
         Raises:
             OSError: a folder cannot be listed.
+            UserError: one is empty.
         """
         return self.corpus.alone(root, self.part) if self.corpus else {}
 

@@ -29,6 +29,7 @@ at the level of the last one: stage 0 finds the gains. Groups are the clean file
 import re
 from pathlib import Path
 
+from local.base.errors import UserError
 from local.corpus.folders import (
     NUMBER,
     Corpus,
@@ -66,16 +67,18 @@ def alone(root: Path, part: str) -> dict[Kind, list[File]]:
 
     Raises:
         OSError: a folder cannot be listed.
+        UserError: there is no wav in one.
     """
     if part != "sources":
         return {}
     found = {}
     for kind, pair in SOURCES.items():
-        files = [(folder, name) for folder in pair for name in wavs(root / folder)]
-        found[kind] = [
-            File(f"{folder}/{name}", owner(folder, name), folder.partition("_")[2])
-            for folder, name in files
-        ]
+        found[kind] = []
+        for folder in pair:
+            names, split = wavs(root / folder), folder.partition("_")[2]
+            if not names:
+                raise UserError(f"{root / folder}: expected wav files, found none")
+            found[kind] += [File(f"{folder}/{name}", owner(folder, name), split) for name in names]
     return found
 
 
