@@ -9,8 +9,9 @@ run.sh runs it once the packages are there.
 import os
 import sys
 
-from local.base import config, disk, experiment
+from local.base import config, experiment
 from local.base.errors import Parser, UserError, guard
+from local.corpus import manifest
 from local.tuning import space as spaces
 
 
@@ -50,9 +51,11 @@ def main() -> None:
 def _check_root(data: str, name: str) -> None:
     """Whether the data set of a name, where there is one, was made from this folder."""
     folder = experiment.data_dir(name)
-    if not (folder / "root.yml").is_file():
+    if not (folder / manifest.ROOT_FILE).is_file():
         return
-    root = disk.read_yaml(folder / "root.yml", {"root": str})["root"]
+    made = manifest.read_root(folder / manifest.ROOT_FILE)
+    # of a corpus's voices and noises alone, root is the tree of their mixtures
+    root = (made.get("folders") or {}).get("voices", made["root"])
     if os.path.realpath(root) != os.path.realpath(data):
         raise UserError(f"--data {data}: {folder} was prepared from another folder;"
                         " run stage 0, with another --name")  # fmt: skip

@@ -295,13 +295,14 @@ def test_an_interpreter_that_is_none(run, tmp_path):
     assert_refused(run(python="./broken", cwd=tmp_path), f"{tmp_path}/./broken", "no Python")
 
 
-def test_data_prepared_from_another_folder_are_not_used(checkout, tmp_path):
+@pytest.mark.parametrize("made", ["root: {}", "root: triplets\nfolders: {{voices: {}}}"])
+def test_data_prepared_from_another_folder_are_not_used(checkout, tmp_path, made):
     mine, other = tmp_path / "one" / "mine", tmp_path / "two" / "mine"
     mine.mkdir(parents=True)
     other.mkdir(parents=True)
     manifest = checkout / "data" / "mine"
     manifest.mkdir(parents=True)
-    (manifest / "root.yml").write_text(f"root: {mine}\n")
+    (manifest / "root.yml").write_text(made.format(mine))
     words = ["./run.sh", f"--python={sys.executable}", "--stage=1", "--stop-stage=1"]
     for folder, expected in ((other, "prepared from another folder"), (mine, "stage 0 makes it")):
         process = subprocess.run(
