@@ -17,7 +17,7 @@ import numpy as np
 
 from local import SOURCES
 from local.base import audio
-from local.base.disk import read_yaml
+from local.base.disk import expect, read_yaml
 from local.base.errors import UserError
 from local.base.names import TEXT
 from local.corpus.reverberation import Room
@@ -247,7 +247,10 @@ def read_root(place: Path) -> dict:
     """
     try:
         kinds = {"corpus": str | None, "folders": dict | None}
-        return read_yaml(place, {"root": str, "channel": int | None} | kinds)
+        tree = read_yaml(place, {"root": str, "channel": int | None} | kinds)
+        folders = tree.get("folders") or {}
+        expect(folders, dict.fromkeys(folders, str), place)
+        return tree
     except UserError as error:
         raise UserError(f"{error}; delete it and run stage 0 again") from None
 

@@ -230,7 +230,7 @@ def test_not_a_manifest(text, match, tmp_path):
 @pytest.mark.parametrize(
     "text",
     ["", "- a", "root: 5", "root: [", "channel: 1", "root: /x\nchannel: left", "[" * 100_000,
-     "root: 2020-13-45", "root: &a x\nchannel: *a"],
+     "root: 2020-13-45", "root: &a x\nchannel: *a", "root: /x\nfolders:\n  voices:"],
 )  # fmt: skip
 def test_faults_of_root_yml(text, prepared, tmp_path):
     (tmp_path / "data/root.yml").write_text(text)
