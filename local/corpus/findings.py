@@ -7,6 +7,7 @@ from pathlib import Path
 
 from local import SOURCES
 from local.base.errors import UserError
+from local.base.names import shown
 from local.corpus.manifest import Row
 from local.corpus.splits import SPLITS
 from local.corpus.sums import GOOD_DB, Look
@@ -43,13 +44,13 @@ def summary(
         worst, mix = max(fair)
         yield (
             f"warning: {len(fair)} mixtures differ from voice + noise by {GOOD_DB:g} dB or more"
-            f" (clipped?); they are used; the worst: {mix}, {worst:.1f} dB"
+            f" (clipped?); they are used; the worst: {shown(mix)}, {worst:.1f} dB"
         )
     unclosed = [path for seen in looks.values() for path in seen.unclosed]
     if unclosed:
         yield (
             f"{len(unclosed)} files say that they hold no samples; what is there is used;"
-            f" the first: {unclosed[0]}"
+            f" the first: {shown(unclosed[0])}"
         )
     by_reason = collections.defaultdict(list)
     for seen in looks.values():
