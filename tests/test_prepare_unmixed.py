@@ -281,6 +281,15 @@ def test_faults_of_options_are_one_line(run, options, said):
     assert not Path("data").exists()
 
 
+def test_a_carriage_return_in_a_name_tears_no_table(here, run):
+    make_voices(here / "more", 1, files=1)
+    os.rename(here / "more" / "s1", here / "voices" / "s6\r")
+    run()
+    (row,) = table("data/mine/rejected.csv")
+    assert (row["folder"], row["reason"]) == (r"s6\r", "name that cannot be read")
+    assert len(manifest.read("data/mine/train.csv")) == len(table("data/mine/train.csv"))
+
+
 def test_names_of_any_bytes(here, run):
     odd = os.fsdecode(b"caf\xe9")
     os.rename(here / "voices" / "s1", here / "voices" / odd)

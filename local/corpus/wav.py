@@ -36,13 +36,16 @@ class Sound:
         frames: number of samples, at least 1.
 
     Raises:
-        Fault: no regular file, unreadable, no sound file, empty, a rate that is a mistake, several
-            channels.
+        Fault: a carriage return in its name, no regular file, unreadable, no sound file, empty, a
+            rate that is a mistake, several channels.
     """
 
     kind = "sound file"
 
     def __init__(self, path: Path, channel: int | None = None):
+        if "\r" in str(path):  # the tables that name it would be torn there
+            found = f"one in {str(path)!r}"
+            raise Fault("name that cannot be read", "no carriage return", found)
         try:
             self._file = audio.open_sound(path)
         except UserError as error:
