@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from local.base import progress
+from local.base import parallel, progress
 from local.base.command_line import check_name, check_sources
 from local.base.disk import replace, write_yaml
 from local.base.errors import Parser, UserError, guard
@@ -292,9 +292,9 @@ def look_at(root: Path, scan: Callable, look: Callable, channel: int | None) -> 
         channel: which channel of files with several.
 
     Raises:
-        UserError: a folder cannot be listed.
+        UserError: a folder cannot be listed; a worker process died.
     """
-    from joblib import Parallel, cpu_count, delayed
+    from joblib import cpu_count
 
     try:
         scanned = scan(root)
@@ -305,7 +305,7 @@ def look_at(root: Path, scan: Callable, look: Callable, channel: int | None) -> 
         looks[split] = Look(len([stray for stray in strays if stray.folder]), [], strays, [])
         tasks += [(root, split, each, channel) for each in found]
     workers = max(1, min(cpu_count(), len(tasks) // FOLDERS_PER_WORKER))
-    results = Parallel(workers, return_as="generator")(delayed(look)(*task) for task in tasks)
+    results = parallel.in_order(look, tasks, workers)
     seen_in_turn = progress.bar(results, "looking", len(tasks), "places")
     for (_, split, *_), seen in zip(tasks, seen_in_turn, strict=True):
         mixtures, examples, rejections, unclosed = looks[split]

@@ -8,8 +8,8 @@ from local.base.errors import UserError
 
 ANSWER_SECONDS = 10  # time limit for a scheduler's answer
 AHEAD = 3  # items for each process that wait for it
-DIED = ("a worker process died, perhaps for want of memory; the same command continues; try fewer"
-        " --jobs")  # fmt: skip
+WHY = "a worker process died, perhaps for want of memory"
+DIED = f"{WHY}; the same command continues; try fewer --jobs"
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 IDLE_SECONDS = 20  # after which a worker without its parent (kill -9) ends
 
@@ -62,6 +62,26 @@ def _on_cores(task, items, jobs):
     except BaseException:  # what still runs is useless
         get_reusable_executor().shutdown(kill_workers=True)
         raise
+
+
+def in_order(task: Callable, items: Iterable[tuple], jobs: int) -> Iterator:
+    """Yield ``task(*item)`` for each item in order; of short ones a process gets many at once.
+
+    Args:
+        task: of an importable module.
+        jobs: processes; 1: this process.
+
+    Raises:
+        UserError: a worker died.
+    """
+    import joblib
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    try:
+        run = joblib.Parallel(jobs, return_as="generator")
+        yield from run(joblib.delayed(task)(*item) for item in items)
+    except BrokenProcessPool:
+        raise UserError(f"{WHY}; free some and run the same command again") from None
 
 
 def streamed(task: Callable, items: Iterable, jobs: int | None = None) -> Iterator:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from local.base import progress
+from local.base import parallel, progress
 from local.base.names import shown
 from local.corpus import crops
 from local.corpus.sources import File, Kind
@@ -88,15 +88,17 @@ def gather(
     Returns:
         what can be used, in order, and the faults of the rest; the ``split`` of a fault is the
         option of its folder.
+
+    Raises:
+        UserError: a worker process died.
     """
-    from joblib import Parallel, cpu_count, delayed
+    from joblib import cpu_count
 
     tasks = [(kind, root, file) for kind, (root, files) in folders.items() for file in files]
     size = sum(_size(root / file.path) for _, root, file in tasks)
     workers = max(1, min(cpu_count(), size // BYTES_PER_WORKER, len(tasks)))
-    results = Parallel(workers, return_as="generator")(
-        delayed(_try)(root / file.path, file.owner, kind, channel) for kind, root, file in tasks
-    )
+    words = [(root / file.path, file.owner, kind, channel) for kind, root, file in tasks]
+    results = parallel.in_order(_try, words, workers)
     kept, rejections, first = [], [], {}
     for (kind, _, file), found in zip(
         tasks, progress.bar(results, "listening", len(tasks), "files"), strict=True

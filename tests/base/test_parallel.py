@@ -15,6 +15,17 @@ def test_workers_that_die_are_one_line():
         list(parallel.results(os._exit, [1, 1], jobs=2))
 
 
+def test_workers_that_die_on_short_tasks_are_one_line():
+    with pytest.raises(UserError, match="worker process died"):
+        list(parallel.in_order(os._exit, [(1,), (1,)], 2))
+
+
+def test_short_tasks_are_in_order():
+    assert list(parallel.in_order(divmod, [(i, 3) for i in range(20)], 2)) == [
+        divmod(i, 3) for i in range(20)
+    ]
+
+
 def test_a_fault_within_a_worker_keeps_its_line():
     with pytest.raises(UserError, match=r"nowhere\.csv: not there; stage 0 makes it"):
         list(parallel.results(manifest.read, ["nowhere.csv"] * 2, jobs=2))
