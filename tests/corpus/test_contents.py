@@ -48,6 +48,7 @@ def two_channels(path):
         (lambda path: path.write_bytes(b""), "empty"),
         (lambda path: path.mkdir(), "no regular file"),
         (lambda path: put(path, np.zeros(1000)), "silent voice or noise"),
+        (lambda path: put(path, np.full(1000, 0.1)), "silent voice or noise"),
         (lambda path: put(path, voice(0), 100), "sample rate out of range"),
         (lambda path: soundfile.write(path, np.full(900, np.nan), RATE, "FLOAT"), "NaN or infin"),
         (lambda path: soundfile.write(path, np.full(900, 1e30), RATE, "FLOAT"), "NaN or infin"),
