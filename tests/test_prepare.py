@@ -259,6 +259,14 @@ def test_no_folders(tree, monkeypatch):
         run(monkeypatch, "--data", tree)
 
 
+def test_a_valid_split_that_cannot_be_reached_is_not_replaced(tree, monkeypatch):
+    shutil.rmtree(tree / "valid")
+    (tree / "valid").symlink_to("/no/such/disk")
+    with pytest.raises(UserError, match=r"valid: cannot be listed \(No such file"):
+        run(monkeypatch, "--data", tree)
+    assert not Path("data").exists()
+
+
 def test_a_name_belongs_to_one_tree(tree, monkeypatch):
     run(monkeypatch, "--data", tree, "--name", "mine")
     other = shutil.copytree(tree, tree.with_name("other"))

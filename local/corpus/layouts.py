@@ -1,6 +1,7 @@
 """Layouts: which corpus lies in a folder, told by its name or by what is there."""
 
 import difflib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from local.corpus import (
     voicebank_demand,
     wham,
 )
-from local.corpus.folders import Corpus, folders, have
+from local.corpus.folders import Corpus, folders
 from local.corpus.sources import File, Kind
 from local.corpus.splits import SPLITS
 from local.corpus.sums import Look, Rejection
@@ -56,7 +57,7 @@ class Layout(NamedTuple):
         """
         if self.corpus:
             return self.corpus.read(root, self.part)
-        splits = (split for split in SPLITS if split != "valid" or have(root, split))
+        splits = (name for name in SPLITS if name != "valid" or os.path.lexists(root / name))
         return {split: triplets.scan(root, split) for split in splits}
 
     def alone(self, root: Path) -> dict[Kind, list[File]]:
