@@ -25,7 +25,7 @@ from local.base.command_line import check_name, check_sources
 from local.base.disk import replace, write_yaml
 from local.base.errors import Parser, UserError, guard
 from local.base.experiment import data_dir
-from local.base.file_kind import irregular
+from local.base.file_kind import is_there
 from local.base.names import TEXT, shown
 from local.corpus import findings, layouts, manifest, sources, splits, triplets, unmixed
 from local.corpus.layouts import Layout
@@ -325,11 +325,8 @@ def regroup(folder: Path, examples: list[tuple[Row, Fit]]) -> list[tuple[Row, Fi
         UserError: groups.csv lacks a column, or gives one folder two groups.
     """
     path = folder / "groups.csv"
-    what = irregular(path)
-    if what == "nothing there":
+    if not is_there(path):
         return examples
-    if what:
-        raise UserError(f"{path}: expected a file, found {what}")
     groups = {}
     try:
         with open(path, newline="", encoding="utf-8-sig", errors=TEXT["errors"]) as file:

@@ -19,6 +19,7 @@ import re
 from pathlib import Path
 
 from local.base.errors import UserError
+from local.base.file_kind import is_there
 from local.base.names import TEXT
 from local.corpus.folders import (
     Corpus,
@@ -102,9 +103,9 @@ def listed(table: Path) -> set[str]:
     """The ids of the mixtures that a CSV of the metadata lists; none without it.
 
     Raises:
-        UserError: it has no column mixture_ID.
+        UserError: it is no file, or has no column mixture_ID.
     """
-    if not table.is_file():
+    if not is_there(table):
         return set()
     with open(table, newline="", **TEXT) as file:
         rows = csv.DictReader(file)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from local.base.errors import UserError, nearest
+from local.base.file_kind import is_there
 from local.base.names import TEXT, shown
 from local.corpus import splits
 from local.corpus.splits import SPLITS
@@ -114,7 +115,7 @@ def _walk(root: Path, kind: Kind) -> Iterator[str]:
 
 def _read_table(path: Path, kind: Kind, paths: set[str]) -> dict[str, tuple[str, str]]:
     """Owner and split ("" where there is no such column) of the files that a CSV file names."""
-    if not path.exists():
+    if not is_there(path):
         return {}
     found = {}
     try:

@@ -20,6 +20,7 @@ import re
 from pathlib import Path
 
 from local.base.errors import UserError
+from local.base.file_kind import is_there
 from local.base.names import TEXT
 from local.corpus.folders import Corpus, Listing, Named, Together, folders, match, plain, stem
 
@@ -75,7 +76,7 @@ def read_log(root: Path, name: str) -> dict[str, tuple[str, float]]:
         UserError: not a log.
     """
     places = [root, *(root / folder for folder in folders(root))]
-    path = next((place / name for place in places if (place / name).is_file()), None)
+    path = next((place / name for place in places if is_there(place / name)), None)
     if path is None:
         return {}
     log = {}

@@ -119,6 +119,16 @@ def test_faults_of_a_table_are_one_line(voices, text, said):
 
 
 @pytest.mark.parametrize(
+    ("make", "found"),
+    [(os.mkfifo, "a pipe"), (lambda path: path.symlink_to("gone.csv"), "a link to nothing")],
+)
+def test_a_table_that_is_no_file_is_named(voices, make, found):
+    make(voices / "speakers.csv")
+    with pytest.raises(UserError, match=f"speakers.csv: expected a file, found {found}"):
+        sources.find(voices, VOICES)
+
+
+@pytest.mark.parametrize(
     ("paths", "said"),
     [
         ([], r"expected sound files \(\.wav, \.flac.*found none in it or below it"),
