@@ -52,7 +52,7 @@ class Sound:
             expected = f"a {self.kind} that libsndfile reads"
             raise Fault(f"not a {self.kind}", expected, str(error)) from None
         self.rate, self.frames = self._file.samplerate, self._file.frames
-        self._channel = channel or 0
+        self._channel, self._done = channel or 0, 0
         try:
             self._check(channel)
         except Fault:
@@ -89,8 +89,9 @@ class Sound:
                 out[:count] = samples[:, self._channel]
         except (OSError, soundfile.LibsndfileError) as error:
             raise Fault("unreadable file", "samples", audio.reason(error)) from None
+        self._done += count
         if count < len(out):
-            raise Fault("truncated", f"{self.frames} samples", f"{self._file.tell()}")
+            raise Fault("truncated", f"{self.frames} samples", f"{self._done}")
 
     def __enter__(self) -> "Sound":
         return self

@@ -68,6 +68,15 @@ def test_a_damaged_file_of_another_format(tmp_path):
         contents.listen(tmp_path / "x.flac")
 
 
+def test_an_mp3_whose_length_and_place_are_not_known(tmp_path):
+    soundfile.write(tmp_path / "x.mp3", voice(1, 0.5), 16000)
+    damaged = bytearray((tmp_path / "x.mp3").read_bytes())
+    damaged[damaged.index(b"Xing") + 7] = 0b11011  # which fields follow
+    (tmp_path / "x.mp3").write_bytes(damaged)
+    with pytest.raises(Fault, match="truncated"):
+        contents.listen(tmp_path / "x.mp3")
+
+
 @pytest.mark.parametrize("channel", [0, 1])
 def test_a_channel_of_several_and_the_only_one(tmp_path, channel):
     two_channels(tmp_path / "two.flac")
