@@ -227,12 +227,14 @@ class _Loader(plain_yaml.Loader):
     """Plain YAML 1.1, but ``1e-3`` is a number and no key may stand twice."""
 
     def construct_mapping(self, node, deep=False):
-        names = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = {name for name in names if names.count(name) > 1}
-        if twice:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"key {min(map(str, twice))!r} appears twice", node.start_mark
-            )
+        names = []
+        for key, _ in node.value:
+            name = self.construct_object(key, deep=True)
+            if name in names:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {str(name)!r} appears twice", key.start_mark
+                )
+            names.append(name)
         return super().construct_mapping(node, deep)
 
 

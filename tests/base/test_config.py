@@ -276,7 +276,7 @@ def test_recipe_names_cannot_leave_the_folder(toy, tmp_path):
         (TEXT[TEXT.index("presets:") :], "presets: [tiny]", ["presets", "a mapping"]),
         ("lr: 1.0e-3 ", "lr: -1.0e-3 ", ["common.yml", "optim.lr", "> 0"]),
         ("lr: 1.0e-3 ", "lr: abc ", ["common.yml", "optim.lr", "> 0", "'abc'"]),
-        ("seed: 0 ", "seed: 0\nseed: 1 ", ["common.yml, line", "'seed' appears twice"]),
+        ("seed: 0 ", "seed: 0\nseed: 1 ", ["common.yml, line 2:", "'seed' appears twice"]),
         ("  lr: 1.0e-3 ", "\tlr: 1.0e-3 ", ["common.yml, line 16"]),
         (COMMON, "3", ["common.yml", "a mapping"]),
         ("  n-filters: 4 ", "  n-filters: 1 ", ["conf.yml", "model.n-filters", ">= 2"]),
