@@ -237,7 +237,13 @@ class _Loader(plain_yaml.Loader):
             names.append(name)
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_int(self, node) -> int | str:
+        """PyYAML's takes 010 for 8 and 1:30 for 90; here both are text."""
+        text = re.search("^[-+]?0[0-7_]|:", node.value)
+        return node.value if text else super().construct_yaml_int(node)
 
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
