@@ -157,6 +157,17 @@ def test_other_options_are_another_data_set(here, run, options, said):
     assert snapshot(Path("data")) == before
 
 
+def test_a_damaged_root_yml_is_named_and_can_be_made_again(here, run):
+    run()
+    before = {path: data for path, (data, _) in snapshot(Path("data")).items()}
+    Path("data/mine/root.yml").write_text("[")
+    with pytest.raises(UserError, match=r"data/mine/root\.yml.*delete it and run stage 0 again"):
+        run()
+    Path("data/mine/root.yml").unlink()
+    run()
+    assert {path: data for path, (data, _) in snapshot(Path("data")).items()} == before
+
+
 def test_a_tree_does_not_take_the_name(here, run):
     run()
     make_tree(here / "tree", {"train": 3, "test": 1})

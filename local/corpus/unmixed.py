@@ -8,7 +8,6 @@ import itertools
 from pathlib import Path
 from typing import NamedTuple
 
-from local.base.disk import read_yaml
 from local.base.errors import UserError
 from local.corpus import contents, manifest, mixing, sources, triplets
 from local.corpus.contents import Recording
@@ -61,7 +60,7 @@ def check(out: Path, order: Order, known: Known | None = None) -> None:
     place = out / manifest.ROOT_FILE
     if not place.exists():
         return
-    made = read_yaml(place)
+    made = manifest.read_root(place)
     for key, value in order._asdict().items():
         if made.get(key) != value:
             raise UserError(
