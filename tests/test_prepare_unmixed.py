@@ -157,6 +157,19 @@ def test_other_options_are_another_data_set(here, run, options, said):
     assert snapshot(Path("data")) == before
 
 
+def test_moved_folders_are_edited_in_root_yml_and_nothing_is_made_again(here, run):
+    run()
+    before = snapshot(Path("data/mine/triplets/test/0001"))
+    os.rename(here / "voices", here / "elsewhere")
+    sources = "--voices", "elsewhere", "--noises", "noises", "--name", "mine"
+    with pytest.raises(UserError, match="edit folders there if they were moved, or delete"):
+        run(sources=sources)
+    place = Path("data/mine/root.yml")
+    place.write_text(place.read_text().replace("/voices", "/elsewhere"))
+    run(sources=sources)
+    assert snapshot(Path("data/mine/triplets/test/0001")) == before
+
+
 def test_a_damaged_root_yml_is_named_and_can_be_made_again(here, run):
     run()
     before = {path: data for path, (data, _) in snapshot(Path("data")).items()}

@@ -63,9 +63,10 @@ def check(out: Path, order: Order, known: Known | None = None) -> None:
     made = manifest.read_root(place)
     for key, value in order._asdict().items():
         if made.get(key) != value:
+            moved = ", edit folders there if they were moved" if key == "folders" else ""
             raise UserError(
                 f"{place}: {out.name} was made with {key} {made.get(key)}, not {value}; give"
-                f" another --name, or delete {out}"
+                f" another --name{moved}, or delete {out}"
             )
 
 
