@@ -57,8 +57,10 @@ def _check_root(data: str, name: str) -> None:
     # of a corpus's voices and noises alone, root is the tree of their mixtures
     root = (made.get("folders") or {}).get("voices", made["root"])
     if os.path.realpath(root) != os.path.realpath(data):
-        raise UserError(f"--data {data}: {folder} was prepared from another folder;"
-                        " run stage 0, with another --name")  # fmt: skip
+        raise UserError(
+            f"--data {data}: {folder} was prepared from another folder, {root}; if that was"
+            f" moved, edit {folder / manifest.ROOT_FILE}, else run stage 0 with another --name"
+        )
 
 
 if __name__ == "__main__":
