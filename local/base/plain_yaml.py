@@ -72,8 +72,8 @@ def parse_with_marks(text: str, where: str, loader: type = Loader) -> tuple:
         line = f", line {mark.line + 1}" if mark else ""
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
         raise UserError(f"{where}{line}: not YAML ({problem})") from None
-    except (ValueError, TypeError, AttributeError, OverflowError) as error:
-        # PyYAML's, on 2020-13-45 or !!int x
+    except (ValueError, TypeError, AttributeError, OverflowError, LookupError) as error:
+        # PyYAML's, on 2020-13-45, !!int x or !!bool x
         raise UserError(f"{where}: not YAML ({' '.join(str(error).split())})") from None
 
 

@@ -23,13 +23,15 @@ BOMB = "a: &a [x, x]\n" + "".join(
         ("a: 0b_", "not YAML"),
         ("a: !!int x", "not YAML"),
         ("a: !!timestamp x", "not YAML"),
+        ("a: !!bool x", "not YAML"),
+        ("a: !!float ''", "not YAML"),
         ("a: \0", "not YAML"),
         ("? [1]\n: 2", "not YAML"),
         ("a: " + "1" * 5000, "not YAML"),
         ("a" * 2**20 + "a", "expected 1,048,576 characters at most, found 1,048,577"),
     ],
-    ids=["brackets", "blocks", "aliases", "date", "binary", "int", "time", "zero byte", "key",
-         "digits", "size"],
+    ids=["brackets", "blocks", "aliases", "date", "binary", "int", "time", "bool", "nothing",
+         "zero byte", "key", "digits", "size"],
 )  # fmt: skip
 def test_a_text_that_is_refused_in_a_line(text, words):
     with pytest.raises(UserError) as caught:
