@@ -332,7 +332,7 @@ def regroup(folder: Path, examples: list[tuple[Row, Fit]]) -> list[tuple[Row, Fi
         with open(path, newline="", encoding="utf-8-sig", errors=TEXT["errors"]) as file:
             table = csv.DictReader(file)
             if not {"folder", "group"} <= set(table.fieldnames or ()):
-                found = ", ".join(table.fieldnames or ())
+                found = ", ".join(table.fieldnames or ()) or "none"
                 raise UserError(f"{path}: expected the columns folder and group, found {found}")
             for line in table:
                 number, group = int(line["folder"]), line["group"]

@@ -117,7 +117,7 @@ def test_groups(tree, monkeypatch):
     ("text", "match"),
     [
         ("folder,noise\n1,a\n", "columns folder and group, found folder, noise"),
-        ("", "columns folder and group, found"),
+        ("", "columns folder and group, found none$"),
         ("folder,group\n1,a\n0001,b\n", "line 3: expected one group for folder 0001"),
         ("folder,group\n1,\n", "line 2: expected one group"),
         ("folder,group\none,a\n", "expected a folder's number"),
