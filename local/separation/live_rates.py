@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable
 
 import torch
-from torchaudio.transforms import Resample
 
 from local.base import audio
 from local.base.errors import UserError
@@ -57,11 +56,12 @@ class LiveAtRate:
         consistent, wide = separator.consistency != "none", rate > own
         shares = wide or consistent
         self._shared = above.Above(way if wide else "noise", consistent) if shares else None
-        self._down, self._up = _resampling(rate, own), _resampling(own, rate)
+        resample = getattr(separator.network, "resample", audio.resample)
+        self._down, self._up = _resampling(rate, own, resample), _resampling(own, rate, resample)
         look = above.reach(own) if wide and way == "follow" else 0
         self._rows = Pieces(self._make_rows, above.block(own), look, look)
         self._rate = own
-        like = next(separator.network.parameters())
+        like = next(separator.network.parameters(), torch.zeros(0))  # a tool has none
         self._recorded = like.new_zeros(channels, 0)  # input whose estimates have not come out
         self._heard = like.new_zeros(channels, 0)  # the same at the model's rate
         inner = self._live.latency + look + self._up.latency
@@ -152,8 +152,8 @@ class Pieces:
         return self._process(self._held)[..., at:to]
 
 
-def _resampling(rate: int, rate_out: int) -> Pieces:
-    """``audio.resample`` in pieces, with its filter made once.
+def _resampling(rate: int, rate_out: int, resample: Callable) -> Pieces:
+    """``resample``, which is like ``audio.resample``, in pieces.
 
     Raises:
         UserError: the filter has too many phases.
@@ -163,14 +163,4 @@ def _resampling(rate: int, rate_out: int) -> Pieces:
     if up * (2 * reach + per) > audio.LARGEST_TABLE:
         raise UserError(f"{rate} Hz to {rate_out} Hz takes too large a filter for live use:"
                         " resample before and after (sox, ffmpeg)")  # fmt: skip
-    return Pieces(_Resampler(rate, rate_out), per, reach, reach, (up, per))
-
-
-class _Resampler:
-    """(..., time) -> (..., ceil(time * rate_out / rate)), with a filter that is kept."""
-
-    def __init__(self, rate: int, rate_out: int):
-        self._sinc = Resample(rate, rate_out, **audio.KAISER_BEST)
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        return self._sinc.to(x.device)(x.contiguous())
+    return Pieces(lambda x: resample(x, rate, rate_out), per, reach, reach, (up, per))

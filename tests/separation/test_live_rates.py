@@ -3,6 +3,7 @@
 import pytest
 import torch
 from test_live import build, fed, noise
+from torchaudio import functional
 
 from local.base.errors import UserError
 from local.model import above, separators, windows
@@ -31,6 +32,35 @@ def test_short_inputs(rate, length):
     separator = build(7, 3)
     mix = noise(1, length)
     out = fed(live_at(separator, 1, rate), mix, 100)
+    torch.testing.assert_close(out, whole(separator, mix, rate, "follow"), rtol=0, atol=1e-5)
+
+
+class Half(torch.nn.Module):
+    """A tool: it has no parameters, and resamples in its own way."""
+
+    block, latency = 7, 0
+
+    def forward(self, mix):
+        return torch.stack((mix / 2, mix / 2), 1)
+
+    def start(self, batch):
+        return ()
+
+    def step(self, block, state):
+        return self(block), state
+
+    def finish(self, state):
+        return torch.zeros(2, 2, 0)
+
+    def resample(self, x, rate, rate_out):
+        return functional.resample(x.contiguous(), rate, rate_out)
+
+
+@pytest.mark.parametrize("rate", [8000, 48000])
+def test_a_tool_is_fed_as_it_is_with_the_whole_recording(rate):
+    separator = separators.Separator(Half(), "half", 16000, "difference").eval()
+    mix = noise(2, 7001)
+    out = fed(live_at(separator, 2, rate), mix, 1999)
     torch.testing.assert_close(out, whole(separator, mix, rate, "follow"), rtol=0, atol=1e-5)
 
 
