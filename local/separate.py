@@ -30,6 +30,7 @@ from local.base.command_line import DEVICES
 from local.base.errors import Parser, UserError, guard
 
 ABOVE = ("follow", "noise", "voice")  # as local.model.above has them, which imports torch
+LOUDEST = 300  # dB that --remix may raise a source by: float32 ends at 770
 
 
 def separate(mix, rate: int, model=None, device: str = "auto", above: str = ABOVE[0]) -> dict:
@@ -153,7 +154,7 @@ def _parse() -> argparse.Namespace:
     add("--model", metavar="NAME[,...]", help="recipe, experiment or file; or several")
     add("--out", type=Path, metavar="DIR", help="of the outputs; default: beside the inputs")
     add("--sources", type=_sources, metavar="LIST", help=f"outputs; default: {','.join(SOURCES)}")
-    add("--remix", nargs=2, type=_decibels, metavar=("V_DB", "N_DB"),
+    add("--remix", nargs=2, type=_gain, metavar=("V_DB", "N_DB"),
         help="one output with both, at these levels")
     add("--attenuation-limit", type=_attenuation, metavar="DB",
         help="leave the noise in the voice, DB lower")
@@ -214,6 +215,13 @@ def _decibels(text: str) -> float:
         if math.isfinite(float(text)):
             return float(text)
     raise argparse.ArgumentTypeError(f"expected a number of dB, found {text!r}")
+
+
+def _gain(text: str) -> float:
+    value = _decibels(text)
+    if value > LOUDEST:
+        raise argparse.ArgumentTypeError(f"expected dB up to {LOUDEST}, found {text!r}")
+    return value
 
 
 def _attenuation(text: str) -> float:

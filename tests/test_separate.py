@@ -181,6 +181,7 @@ def test_what_is_there_is_an_error_unless_it_is_said_what_to_do(winnow):
         (["a.wav", "--remix", "0"], "argument --remix: expected 2 arguments"),
         (["a.wav", "--remix", "0", "loud"], "expected a number of dB, found 'loud'"),
         (["a.wav", "--remix", "0", "nan"], "expected a number of dB, found 'nan'"),
+        (["a.wav", "--remix", "1000", "0"], "--remix: expected dB up to 300, found '1000'"),
         (["a.wav", "--remix", "0", "0", "--sources", "voice"], "--remix excludes --sources"),
         (["a.wav", "--attenuation-limit", "-3"], "expected dB from 0, found '-3'"),
         (["a.wav", "--rate", "1"], "expected 1000 to 768000 Hz, found '1'"),
