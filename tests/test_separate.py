@@ -186,6 +186,7 @@ def test_what_is_there_is_an_error_unless_it_is_said_what_to_do(winnow):
         (["a.wav", "--attenuation-limit", "-3"], "expected dB from 0, found '-3'"),
         (["a.wav", "--rate", "1"], "expected 1000 to 768000 Hz, found '1'"),
         (["a.wav", "--format", "flak"], "unknown --format 'flak'; did you mean 'flac'"),
+        (["a.wav", "--subtype", "pcm16"], "unknown --subtype 'pcm16'; did you mean 'pcm_16'"),
         (["a.wav", "--out", "a.wav"], "--out a.wav: expected a folder"),
         (["a.wav", "--pcm", "s16le"], "--pcm is for standard input"),
         (["-", "--pcm", "s17le"], "expected FORMAT[:RATE[:CHANNELS]] such as s16le:48000:2"),
@@ -207,6 +208,7 @@ def test_what_is_wrong_before_any_work_is_one_line(words, expected, winnow):
     ("words", "expected"),
     [
         (["--format", "flac", "--subtype", "float"], "cannot be written as FLAC FLOAT; choose"),
+        (["--subtype", "vorbis"], "as WAV VORBIS; choose another with --subtype or --format"),
         (["--format", "ogg", "--subtype", "opus", "--rate", "11025"], "OGG OPUS of 1 channels at"),
         (["--out", "a.wav/below"], "cannot be written (Not a directory: a.wav/below)"),
     ],

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from soundfile import available_formats
+from soundfile import available_formats, available_subtypes
 from tqdm import tqdm
 
 from local.base import progress
@@ -144,12 +144,16 @@ def _opener(recording, group: slice):
 
 def _suffix(args: argparse.Namespace) -> str | None:
     """That of the outputs, where the command line decides it."""
+    _check_known("--format", args.format, available_formats())
+    _check_known("--subtype", args.subtype, available_subtypes())
     if args.format is None:
         return {"-": ".raw" if args.pcm else ".wav"}.get(args.inputs[0])
-    if args.format not in available_formats():
-        raise UserError(f"unknown --format {args.format.lower()!r}"
-                        f"{nearest(args.format, available_formats()).lower()}")  # fmt: skip
     return f".{args.format.lower()}"
+
+
+def _check_known(option: str, name: str | None, names: dict) -> None:
+    if name is not None and name not in names:
+        raise UserError(f"unknown {option} {name.lower()!r}{nearest(name, names).lower()}")
 
 
 def _how_to_go_on(args: argparse.Namespace) -> str:

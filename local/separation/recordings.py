@@ -196,18 +196,20 @@ class Format(NamedTuple):
         Raises:
             UserError: no such combination.
         """
-        endian = recording.endian
+        endian, other = recording.endian, "--format (wav takes everything)"
         if format is None:
             format = recording.format
         elif format != recording.format:
             endian = "FILE"
-        if subtype is None:
+        if subtype is not None:
+            other = "--subtype or --format"
+        else:
             own = cls(format, recording.subtype, endian, rate or recording.rate)
             kept = format == recording.format or own._opens()
             subtype = recording.subtype if kept else soundfile.default_subtype(format)
         if subtype is None or not soundfile.check_format(format, subtype, endian):
             raise UserError(f"cannot be written as {format} {subtype or ''}".rstrip()
-                            + "; choose another with --format (wav takes everything)")  # fmt: skip
+                            + f"; choose another with {other}")  # fmt: skip
         return cls(format, subtype, endian, rate or recording.rate)
 
     def _opens(self) -> bool:
