@@ -20,6 +20,7 @@ import torch
 
 from local import SOURCES
 from local.base import audio
+from local.base.audio import HIGHEST_RATE, LOWEST_RATE
 from local.base.errors import UserError
 from local.base.names import shown
 from local.model import pretrained
@@ -28,6 +29,7 @@ from local.model.pretrained import choose_device
 from local.separation.live_rates import live_at
 from local.separation.recordings import Pcm
 
+MOST_CHANNELS = 1024  # libsndfile's
 PIECE = 2**16  # bytes to read at a time, at most; a pipe gives what it has
 OF_FILES = ("out", "remix", "attenuation_limit", "mono", "format", "subtype", "rate", "overwrite",
             "skip_existing")  # fmt: skip
@@ -41,8 +43,11 @@ def main(args: argparse.Namespace) -> None:
         UserError: see ``run``; an option that is for files.
     """
     for name in OF_FILES:
-        if getattr(args, name) not in (None, False):
+        given = getattr(args, name)
+        if given is not None and given is not False:  # 0 is given
             raise UserError(f"--{name.replace('_', '-')} is for recordings, not for --stream")
+    if sys.stdin is None:
+        raise UserError("standard input is closed")
     if sys.stdin.isatty() or sys.stdout.isatty():
         raise UserError("--stream is from a pipe or file to a pipe or file, not for a terminal")
     torch.set_num_threads(1)  # a step is too small for several threads
@@ -77,9 +82,15 @@ def run(
         above: whose is what lies above the model's band, see ``local.model.above``.
 
     Raises:
-        UserError: the network cannot run live, a wav file, samples that are not finite.
+        UserError: the network cannot run live, a rate or a number of channels out of range, a wav
+            file, samples that are not finite.
     """
     rate = pcm.rate or separator.sample_rate
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise UserError(f"--pcm: expected {LOWEST_RATE} to {HIGHEST_RATE} Hz, found {rate} Hz")
+    if pcm.channels * len(sources) > MOST_CHANNELS:
+        raise UserError(f"--pcm: expected at most {MOST_CHANNELS} channels, those of each of"
+                        f" --sources, found {pcm.channels} for each")  # fmt: skip
     live = live_at(separator, pcm.channels, rate, above)
     say(f"latency: at most {1000 * live.latency / rate:.0f} ms plus computing")
     rows = [SOURCES.index(name) for name in sources]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from local import ROOT, SOURCES
+from local import ROOT, SOURCES, separate
 from local.base.errors import UserError
 from local.model import checkpoint, separators, windows
 from local.separation import stream
@@ -129,14 +129,36 @@ def test_a_wav_file_is_refused(separator):
         through(separator, b"RIFF" + bytes(40), Pcm())
 
 
-def test_options_of_files_are_refused(model, capsys, monkeypatch):
-    from local import separate
+@pytest.mark.parametrize(
+    ("pcm", "expected"),
+    [
+        (Pcm(rate=10), "--pcm: expected 1000 to 768000 Hz, found 10 Hz"),
+        (Pcm(rate=768001), "--pcm: expected 1000 to 768000 Hz, found 768001 Hz"),
+        (Pcm(channels=513), "--pcm: expected at most 1024 channels, .* found 513 for each"),
+    ],
+)
+def test_a_format_out_of_range_is_refused(pcm, expected, separator):
+    with pytest.raises(UserError, match=expected):
+        through(separator, bytes(10000), pcm, SOURCES)
 
-    monkeypatch.setattr(sys, "argv", ["winnow", "--stream", "--model", model, "--mono"])
+
+@pytest.mark.parametrize("words", [["--mono"], ["--attenuation-limit", "0"]])
+def test_options_of_files_are_refused(words, model, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["winnow", "--stream", "--model", model, *words])
     with pytest.raises(SystemExit) as ended:
         separate.main()
     assert ended.value.code == 2
-    assert capsys.readouterr().err == "winnow: --mono is for recordings, not for --stream\n"
+    expected = f"winnow: {words[0]} is for recordings, not for --stream\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_a_closed_standard_input(model, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["winnow", "--stream", "--model", model])
+    monkeypatch.setattr(sys, "stdin", None)  # as Python has it after <&-
+    with pytest.raises(SystemExit) as ended:
+        separate.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "winnow: standard input is closed\n"
 
 
 def test_the_program(separator, model):
