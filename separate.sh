@@ -13,7 +13,7 @@ source "$ROOT/local/shell/environment.sh"
 # extras_of WORD...: what the recipes that --model names and the programs `export` and `score` need,
 # in EXTRAS
 extras_of() {
-  local word name before=
+  local word name names before=
   if [[ ${1-} == export ]] && is_extra export; then EXTRAS+=(export); fi
   if [[ ${1-} == score ]] && is_extra dnsmos; then EXTRAS+=(dnsmos); fi
   for word; do
@@ -23,7 +23,10 @@ extras_of() {
       --model*) [[ -z $before ]] || name=$word ;;
     esac
     if [[ $word == --model ]]; then before=--model; else before=; fi
-    if [[ -n $name ]] && is_extra "$name"; then EXTRAS+=("$name"); fi
+    IFS=, read -r -a names <<<"$name" # several, whose mean is taken
+    for name in ${names[@]+"${names[@]}"}; do
+      if is_extra "$name"; then EXTRAS+=("$name"); fi
+    done
   done
 }
 

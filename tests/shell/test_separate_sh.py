@@ -58,7 +58,8 @@ def test_what_a_recipe_needs_is_installed_first(separate, checkout):
     setup = checkout / "setup.cfg"
     head = "[options.extras_require]\n"
     setup.write_text(setup.read_text().replace(head, f"{head}needy =\n    one-more==1.0\n"))
-    for words in (["--model", "needy"], ["a.wav", "--model=needy"]):
+    for model in (["--model", "needy"], ["--model=needy"], ["--model", "wiener,needy"]):
+        words = ["a.wav", *model]
         process, called = separate(*words)
         assert "separate.sh: installing what is needed for: needy" in process.stderr
         assert called[:3] == [str(checkout), "", "-m"]  # pip, which the stub makes fail
