@@ -79,8 +79,8 @@ def _process(job: outputs.Job, separator, args: argparse.Namespace) -> bool:
     raw = args.pcm.options(separator.sample_rate) if args.pcm else None
     with recordings.Recording(job.source, args.mono, raw) as recording:
         form = recordings.Format.of(recording, args.format, args.subtype, args.rate)
-        form.check(recording.channels)
         frames = -(-recording.frames * form.rate // recording.rate)
+        form.check(recording.channels, frames)
         paths = list(job.outputs.values())
         folder = None if str(paths[0]) == "-" else paths[0].parent
         if folder:

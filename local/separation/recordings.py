@@ -28,6 +28,10 @@ BLOCK = 2**18  # samples of all channels together that are held while reading or
 NOT_INTEGER = ("FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II",
                "MPEG_LAYER_III")  # fmt: skip
 """Subtypes that can hold more than full scale."""
+BITS = audio.BITS | {"FLOAT": 32, "DOUBLE": 64}
+SIZES_OF_32_BITS = ("AIFF", "WAV", "WAVEX")
+"""Formats beyond whose largest size libsndfile writes on, and reads the beginning at most."""
+LARGEST = 2**32 - 2**20  # bytes of their samples, with room for a header and tags
 UNKNOWN = 2**62  # samples; a header of more does not know how many there are
 PCM = {"s16le": "PCM_16", "s24le": "PCM_24", "s32le": "PCM_32", "f32le": "FLOAT"}
 """Samples without a header, little-endian, by the names that ffmpeg has for them."""
@@ -220,12 +224,17 @@ class Format(NamedTuple):
             return False
         return True
 
-    def check(self, channels: int) -> None:
-        """Check that it takes so many channels and its rate, before hours of work.
+    def check(self, channels: int, frames: int) -> None:
+        """Check that it takes so many channels and samples and its rate, before hours of work.
 
         Raises:
             UserError: it does not.
         """
+        bits = BITS.get(self.subtype, 0) * channels * frames
+        if self.format in SIZES_OF_32_BITS and bits / 8 > LARGEST:
+            raise UserError(f"would be {bits / 2**33:.1f} GiB of samples, and a file in the format"
+                            f" {self.format} holds 4 GiB; choose another with --format (w64, rf64)"
+                            )  # fmt: skip
         try:
             self.open(io.BytesIO(), channels).close()
         except soundfile.LibsndfileError as error:

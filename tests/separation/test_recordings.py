@@ -180,9 +180,21 @@ def test_formats_that_cannot_be(tmp_path):
         with pytest.raises(UserError, match="cannot be written as FLAC FLOAT; choose another"):
             Format.of(recording, "FLAC", "FLOAT")
         with pytest.raises(UserError, match="FLAC PCM_16 of 64 channels at 44100 Hz"):
-            Format.of(recording, "FLAC").check(64)
+            Format.of(recording, "FLAC").check(64, 1000)
         with pytest.raises(UserError, match="OGG OPUS of 1 channels at 44100 Hz"):
-            Format.of(recording, "OGG", "OPUS").check(1)
+            Format.of(recording, "OGG", "OPUS").check(1, 1000)
+
+
+@pytest.mark.parametrize(
+    ("format", "subtype", "channels", "most"),
+    [("WAV", "FLOAT", 2, 2**29), ("WAVEX", "PCM_24", 1, 2**32 // 3), ("AIFF", "DOUBLE", 4, 2**27)],
+)
+def test_more_samples_than_a_size_of_32_bits_can_tell(format, subtype, channels, most):
+    Format(format, subtype, "FILE", RATE).check(channels, most - 2**20)
+    with pytest.raises(UserError, match=f"4.0 GiB of samples, and a file in the format {format} h"):
+        Format(format, subtype, "FILE", RATE).check(channels, most)
+    Format("W64", subtype, "FILE", RATE).check(channels, most)
+    Format("RF64", subtype, "FILE", RATE).check(channels, most)
 
 
 def test_what_clips():
