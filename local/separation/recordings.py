@@ -99,7 +99,7 @@ class Recording:
         try:
             with self._open() as file:
                 self.rate, self.frames = file.samplerate, file.frames
-                self.channels = 1 if mono else file.channels
+                self._in_file, self.channels = file.channels, 1 if mono else file.channels
                 self.format, self.subtype, self.endian = file.format, file.subtype, file.endian
                 self.tags = {name: text for name, text in file.copy_metadata().items() if text}
             self._check()
@@ -177,6 +177,13 @@ class Recording:
             self._tell_cut(self.frames, round(self.frames * samples.promised / samples.held))
         elif cut_ogg:
             self._tell_cut(self.frames, None)
+        elif samples.promised in (None, 2**32 - 1) and self.subtype in BITS:
+            held = 8 * samples.held // (BITS[self.subtype] * self._in_file)
+            if held > self.frames and samples.held > LARGEST:
+                self.remarks.append(f"holds more than 4 GiB and says no size: {self.frames} of"
+                                    f" {held} samples can be read; convert it with ffmpeg"
+                                    " -rf64 always")  # fmt: skip
+                self.cut = True
 
     def __enter__(self) -> "Recording":
         return self

@@ -185,6 +185,22 @@ def test_formats_that_cannot_be(tmp_path):
             Format.of(recording, "OGG", "OPUS").check(1, 1000)
 
 
+@pytest.mark.parametrize("gigabytes", [3, 5])
+def test_a_wav_of_more_than_4_gib_that_does_not_say_its_size(gigabytes, tmp_path):
+    """As ffmpeg writes it; a hole stands for the samples."""
+    soundfile.write(tmp_path / "a.wav", np.zeros((10, 2)), 48000)
+    head = bytearray((tmp_path / "a.wav").read_bytes()[:44])
+    head[4:8] = head[40:44] = b"\xff" * 4
+    with open(tmp_path / "a.wav", "wb") as file:
+        file.write(head)
+        file.truncate(44 + gigabytes * 2**30)
+    with Recording(tmp_path / "a.wav", mono=True) as recording:
+        assert recording.cut == (gigabytes == 5)
+        assert recording.frames == min(gigabytes * 2**28, 2**30 - 1)
+        said = f"says no size: {2**30 - 1} of {5 * 2**28} samples can be read"
+        assert [said in remark for remark in recording.remarks] == [True] * recording.cut
+
+
 @pytest.mark.parametrize(
     ("format", "subtype", "channels", "most"),
     [("WAV", "FLOAT", 2, 2**29), ("WAVEX", "PCM_24", 1, 2**32 // 3), ("AIFF", "DOUBLE", 4, 2**27)],
