@@ -164,6 +164,15 @@ def test_what_is_there_is_an_error_unless_it_is_said_what_to_do(winnow):
     assert os.stat("a_voice.wav").st_mtime_ns != before
 
 
+def test_a_recording_with_the_name_of_an_output_is_not_left_out_silently(winnow):
+    for name in ("a.wav", "a_voice.wav", "a_noise.wav"):
+        write(name)
+    code, lines = winnow("a.wav", "a_voice.wav", "a_noise.wav", "--out", "out")
+    assert code == 0
+    assert files("out") == ["a_noise.wav", "a_voice.wav"]
+    assert lines[0].startswith("winnow: a_voice.wav (and 1 more): left out, for the name is that")
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

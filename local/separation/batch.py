@@ -33,11 +33,15 @@ def run(args: argparse.Namespace) -> int:
     """
     suffix = _suffix(args)
     names = [REMIX] if args.remix else list(args.sources)
-    rejected = {}
-    planned = outputs.jobs(args.inputs, names, args.out, suffix, rejected.setdefault)
+    rejected, left = {}, []
+    planned = outputs.jobs(args.inputs, names, args.out, suffix, rejected.setdefault, left.append)
     todo = outputs.settle(planned, args.overwrite, args.skip_existing)
     for path, reason in rejected.items():
         say(f"{path}: {reason}")
+    if left:
+        more = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
+        say(f"{left[0]}{more}: left out, for the name is that of an output of another recording"
+            " here; give it alone to separate it")  # fmt: skip
     if len(todo) < len(planned):
         say(f"{len(planned) - len(todo)} of {len(planned)} recordings were separated before")
     if not todo:

@@ -52,6 +52,7 @@ def jobs(
     out: Path | None = None,
     suffix: str | None = None,
     reject: Callable[[Path, str], None] = lambda path, reason: None,
+    leave: Callable[[Path], None] = lambda path: None,
 ) -> list[Job]:
     """What to separate, in the order given; what a folder or a pattern holds is sorted.
 
@@ -67,6 +68,7 @@ def jobs(
         suffix: of the outputs, with its dot; None: that of the recording.
         reject: told of whatever a folder or a pattern holds that looks like a recording and cannot
             be one, and of folders that cannot be searched: path, reason.
+        leave: told of what is left out and is not among the outputs: its path.
 
     Raises:
         UserError: nothing there, two recordings with the same output, or an output whose name
@@ -79,9 +81,10 @@ def jobs(
         for path, top in _expand(word, out, reject):
             found.setdefault(path, top)
     stems = {(path.parent, f"{path.stem}_{name}") for path in found for name in OUTPUTS}
-    planned, taken = [], {}
+    planned, taken, left = [], {}, []
     for path, top in found.items():
         if (path.parent, path.stem) in stems:
+            left.append(path)
             continue
         if str(path) == "-" and out is None:
             outputs = dict.fromkeys(names, path)
@@ -100,6 +103,9 @@ def jobs(
                                     " separate them one at a time with another --out")  # fmt: skip
                 taken[output] = path
         planned.append(Job(path, outputs))
+    for path in left:
+        if path not in taken:
+            leave(path)
     return planned
 
 

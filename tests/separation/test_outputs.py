@@ -71,6 +71,17 @@ def test_outputs_of_another_time_are_no_inputs(here):
     assert sources(outputs.jobs(["a.wav", "a_voice.wav"], BOTH)) == ["a.wav"]
 
 
+def test_what_is_left_out_is_told_unless_it_is_an_output_of_this_run(here):
+    here("a.wav", "a_voice.wav", "a_noise.wav", "a_remix.flac", "b.wav")
+    for out, expected in (
+        (None, ["a_remix.flac"]),
+        (Path("out"), ["a_noise.wav", "a_remix.flac", "a_voice.wav"]),
+    ):
+        left = []
+        outputs.jobs(["."], BOTH, out, leave=left.append)
+        assert [str(path) for path in left] == expected
+
+
 def test_standard_input(here):
     [job] = outputs.jobs(["-"], ["voice"], None, ".wav")
     assert job == (Path("-"), {"voice": Path("-")})
