@@ -117,6 +117,20 @@ def is_cut_ogg(file: BinaryIO) -> bool:
     return len(page) < whole or not page[5] & 4
 
 
+def is_chained_ogg(file: BinaryIO) -> bool:
+    """Whether a second stream follows the first in an Ogg file, as when two are put together or a
+    radio is recorded: libsndfile reads the first. False for other files."""
+    file.seek(0)
+    begun = False
+    while (head := file.read(27)).startswith(b"OggS") and len(head) == 27:
+        first = head[5] & 2  # of a stream; those of streams side by side all precede other pages
+        if first and begun:
+            return True
+        begun = not first
+        file.seek(sum(file.read(head[26])), os.SEEK_CUR)
+    return False
+
+
 def _chunks(file: BinaryIO, form: _Chunks, at: int, size: int) -> Iterator[tuple[bytes, int, int]]:
     """Name, position after the head, and length of each chunk, up to the end of the file."""
     head = form.name + struct.calcsize(form.size)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from local.base import audio
+from local.base import audio, sound_header
 from local.base.audio import HIGHEST_RATE, LOWEST_RATE
 from local.base.disk import replace
 from local.base.errors import UserError
@@ -177,6 +177,10 @@ class Recording:
             self._tell_cut(self.frames, round(self.frames * samples.promised / samples.held))
         elif cut_ogg:
             self._tell_cut(self.frames, None)
+        elif self._is_chained():
+            of = f"the first can be read, {self.frames} samples; convert it with ffmpeg"
+            self.remarks.append(f"holds several recordings one behind the other: {of}")
+            self.cut = True
         elif samples.promised in (None, 2**32 - 1) and self.subtype in BITS:
             held = 8 * samples.held // (BITS[self.subtype] * self._in_file)
             if held > self.frames and samples.held > LARGEST:
@@ -184,6 +188,10 @@ class Recording:
                                     f" {held} samples can be read; convert it with ffmpeg"
                                     " -rf64 always")  # fmt: skip
                 self.cut = True
+
+    def _is_chained(self) -> bool:
+        with open(self._path, "rb") as file:
+            return sound_header.is_chained_ogg(file)
 
     def __enter__(self) -> "Recording":
         return self

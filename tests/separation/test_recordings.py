@@ -1,6 +1,7 @@
 """Formats, levels and tags of recordings survive; what cannot be read or written is one line."""
 
 import errno
+import io
 import math
 import os
 import subprocess
@@ -183,6 +184,19 @@ def test_formats_that_cannot_be(tmp_path):
             Format.of(recording, "FLAC").check(64, 1000)
         with pytest.raises(UserError, match="OGG OPUS of 1 channels at 44100 Hz"):
             Format.of(recording, "OGG", "OPUS").check(1, 1000)
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_an_ogg_of_several_recordings(subtype, count, tmp_path):
+    one = io.BytesIO()
+    soundfile.write(one, tones(), 48000, subtype, format="OGG")
+    (tmp_path / "a.ogg").write_bytes(one.getvalue() * count)
+    with Recording(tmp_path / "a.ogg") as recording:
+        assert recording.frames == len(tones())
+        assert recording.cut == (count == 2)
+        said = f"several recordings one behind the other: the first can be read, {len(tones())} sam"
+        assert [said in remark for remark in recording.remarks] == [True] * recording.cut
 
 
 @pytest.mark.parametrize("gigabytes", [3, 5])
