@@ -201,6 +201,9 @@ def _check(args: argparse.Namespace) -> None:
         args.sources = SOURCES[:1] if from_stdin and args.out is None else SOURCES
     elif from_stdin and args.out is None and len(args.sources) > 1:
         raise UserError("standard output takes only one of --sources; --out DIR takes both")
+    if from_stdin and args.out is None and sys.stdout.isatty():
+        raise UserError("standard output is a terminal: redirect it to a file or a pipe, or give"
+                        " --out DIR")  # fmt: skip
 
 
 def _sources(text: str) -> tuple[str, ...]:

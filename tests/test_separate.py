@@ -281,6 +281,17 @@ def test_standard_input_and_output(winnow, monkeypatch):
     assert files("out") == ["stdin_noise.wav", "stdin_voice.wav"]
 
 
+def test_samples_are_not_written_to_a_terminal(winnow, monkeypatch):
+    write("a.wav")
+    with open("a.wav", "rb") as file:
+        wav = file.read()
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    code, [line] = winnow("-", stdin=wav)
+    assert code == 2
+    assert line.startswith("winnow: standard output is a terminal: redirect it")
+    assert winnow("-", "--out", "out", stdin=wav)[0] == 0
+
+
 @pytest.mark.parametrize(
     ("stdin", "expected"),
     [(b"", "-: standard input is empty"), (b"text", "-: cannot be read (Format not recognised.)")],
