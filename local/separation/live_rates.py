@@ -40,7 +40,7 @@ def live_at(separator: Separator, channels: int = 1, rate: int | None = None, wa
 class LiveAtRate:
     """``Live`` for samples at another rate than the model's.
 
-    All outputs together equal ``local.model.windows.estimate`` of the whole recording.
+    All outputs together equal ``local.model.windows.estimate`` of a recording that it takes whole.
 
     Args:
         separator, channels, rate, way: see ``live_at``.
