@@ -61,6 +61,9 @@ def guard(
     says of how to go on, or ``again``; a reader of standard output that has gone, with 1 and no
     line. Everything else is a fault of winnow itself and keeps its traceback.
     """
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:  # closed by a shell's >&-
+            setattr(sys, stream, open(os.devnull, "w"))  # noqa: SIM115 -- for the whole run
     sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be any bytes
     program = program or f"winnow {os.path.splitext(os.path.basename(sys.argv[0]))[0]}"
     try:

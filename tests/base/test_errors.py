@@ -161,6 +161,17 @@ def test_a_reader_that_has_gone_is_no_fault():
     assert (result.returncode, result.stderr) == (1, "")
 
 
+def test_streams_that_a_shell_closed_do_not_matter(tmp_path):
+    path = tmp_path / "done"
+    text = (
+        "from local.base.errors import guard\n"
+        f"guard(lambda: print('x') or open({str(path)!r}, 'w').write('x'), 'winnow test')\n"
+    )
+    closed = ["bash", "-c", 'exec "$@" >&- 2>&-', "bash", sys.executable, "-c", text]
+    assert subprocess.run(closed, cwd=ROOT, check=False).returncode == 0
+    assert path.read_text() == "x"
+
+
 def test_a_fault_of_input_is_a_line(capsys):
     def main():
         raise UserError("expected this, found that")
