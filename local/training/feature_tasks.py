@@ -14,6 +14,7 @@ import torch
 
 from local.base import disk, progress
 from local.base.errors import UserError
+from local.base.file_kind import is_there
 from local.base.names import TEXT
 from local.model import checkpoint
 from local.training import deep_features, mixtures, precision
@@ -118,13 +119,14 @@ def labels(manifest) -> dict[int, str]:
     """The kind of noise of each row of a manifest.
 
     Raises:
-        UserError: a line of labels.csv without a folder of the split, or without a label.
+        UserError: a labels.csv that is no file, such as a link to nothing; a line of it without a
+            folder of the split, or without a label.
     """
     found = {i: manifest.row(i).group for i in range(len(manifest))
              if manifest.row(i).holds("noise")}  # fmt: skip
     folders = {i: Path(manifest.row(i).noise or manifest.row(i).mix).parent for i in found}
     for path in sorted({manifest.root / place.parent / "labels.csv" for place in folders.values()}):
-        if path.is_file():
+        if is_there(path):
             given = _read(path)
             for i, place in folders.items():
                 if place.name in given and manifest.root / place.parent == path.parent:

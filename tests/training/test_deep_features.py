@@ -159,6 +159,13 @@ def test_labels_name_the_kinds(place):
     assert len(set(kinds)) == 3
 
 
+def test_labels_that_are_a_link_to_nothing_are_not_taken_for_none(place):
+    path = place / "tree" / "train" / "labels.csv"
+    path.symlink_to(path.parent / "gone.csv")
+    with pytest.raises(UserError, match=r"labels\.csv: expected a file, found "):
+        feature_tasks.labels(manifests(place)["train"])
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
