@@ -39,11 +39,13 @@ class Rated(NamedTuple):
 def main() -> None:
     """Rate what the command line names."""
     args = _parse()
+    from local.reporting import rating_page
     from local.scoring import dnsmos, ratings
 
     dnsmos.check()
     rejected: dict[Path, str] = {}
     recordings = _recordings(args, rejected)
+    rating_page.check_folder(args.out)
     systems = _systems(args.model, args.device)
     for path, reason in rejected.items():
         say(f"{path}: {reason}")

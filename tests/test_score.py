@@ -198,6 +198,18 @@ def test_what_is_wrong_before_any_work_is_one_line(score, words, said):
     assert not Path("winnow_score").exists()
 
 
+@pytest.mark.parametrize("name", ["audio/a.wav", "index.html", "scores.csv"])
+def test_what_it_did_not_write_is_not_replaced(score, name):
+    write("audio/a.wav")
+    path = Path("out", name)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"somebody's")
+    code, [line] = score("audio", "--out", "out")
+    assert code == 2
+    assert f"--out out: holds {Path(name).parts[0]}, which would be replaced" in line
+    assert path.read_bytes() == b"somebody's"
+
+
 def test_only_the_first_minute_is_kept_to_be_played(score):
     write("long.wav", 61 * RATE)
     assert score("long.wav")[0] == 0

@@ -9,11 +9,13 @@ import numpy as np
 import pandas
 
 from local.base import disk, experiment
+from local.base.errors import UserError
 from local.base.names import shown
 from local.reporting import examples, pages, tables
 from local.scoring import dnsmos, metrics, ratings
 
 PAGE = "index.html"
+PARTS = (pages.AUDIO, PAGE)  # the page comes last
 FIRST = dnsmos.NAMES[0]  # the rating of the whole, which tables show of each recording
 NOTES = (
     "Ratings are what a network predicts that listeners would say, from 1 (bad) to 5 (excellent),"
@@ -22,6 +24,16 @@ NOTES = (
     " missing altogether may still be rated. Listen.",
     "Means are over the recordings that all systems have a rating of.",
 )
+
+
+def check_folder(folder: Path) -> None:
+    """Raise a UserError where what is written into a folder would replace what is not ours."""
+    if ratings.is_ours(folder / ratings.FILE):
+        return
+    for name in (ratings.FILE, *PARTS):
+        if (folder / name).exists():
+            raise UserError(f"--out {folder}: holds {name}, which would be replaced, and no"
+                            f" {ratings.FILE} of winnow score; name another folder")  # fmt: skip
 
 
 def overview(table: pandas.DataFrame) -> list[tables.Table]:
@@ -95,7 +107,7 @@ def write(
         (stage / pages.AUDIO).mkdir(
             exist_ok=True
         )  # with nothing to play it replaces what was there
-        for part in (pages.AUDIO, PAGE):  # the page comes last
+        for part in PARTS:
             with disk.replace(folder / part) as temporary:
                 os.replace(stage / part, temporary)
     return folder / PAGE

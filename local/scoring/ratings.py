@@ -24,6 +24,7 @@ MIXTURE = "mixture"  # the recording as it is
 FILE = "scores.csv"
 COLUMNS = ("recording", "system", "seconds", "sample_rate", *dnsmos.NAMES, "failed",
            "recording_sha256", "system_sha256", "version")  # fmt: skip
+HEAD = ",".join(COLUMNS) + "\n"
 NUMBERS = ("seconds", "sample_rate", *dnsmos.NAMES)
 
 
@@ -105,8 +106,15 @@ class Ratings:
     def _write(self) -> None:
         rows = sorted(self._rows.values(), key=lambda row: row["recording"])
         with disk.replace(self.path) as temporary:
-            head = _lines([dict(zip(COLUMNS, COLUMNS, strict=True))])
-            temporary.write_text(head + _lines(rows), newline="", **TEXT)
+            temporary.write_text(HEAD + _lines(rows), newline="", **TEXT)
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file, if it is there, is one of ours: it begins with the names of our columns."""
+    if not path.is_file():
+        return False
+    with open(path, newline="", **TEXT) as file:
+        return file.readline() == HEAD
 
 
 def sha256(*paths: Path | str) -> str:
