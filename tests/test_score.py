@@ -218,6 +218,15 @@ def test_only_the_first_minute_is_kept_to_be_played(score):
     assert table().loc["long.wav", "seconds"].tolist() == [61, 61]
 
 
+def test_the_mixture_alone_can_be_rated(score):
+    write("a.wav")
+    assert score("a.wav", "--model", "mixture")[0] == 0
+    assert table().index.tolist() == [("a.wav", "mixture")]
+    page = Links(Path("winnow_score/index.html"))
+    assert len(page.players) == 1
+    assert all((Path("winnow_score") / link).is_file() for link in page.links)
+
+
 def test_ratings_of_names_of_any_bytes_are_read_again(tmp_path):
     names = ["a,b\n.wav", "caf\udce9.wav", 'quo"te.wav']
     found = dict.fromkeys(dnsmos.NAMES, 2.5)

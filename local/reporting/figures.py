@@ -235,7 +235,7 @@ def spectrograms(
         figure = Figure(figsize=(WIDTH, height), dpi=DOTS)
         FigureCanvasAgg(figure)
         axes = figure.subplots(
-            1 + len(lines), len(SOURCES), sharex=True, sharey=True,
+            1 + len(lines), len(SOURCES), sharex=True, sharey=True, squeeze=False,
             gridspec_kw={"left": 0.085, "right": 0.985, "wspace": 0.09, "hspace": GAP / PANEL,
                          "bottom": LOW / height, "top": 1 - GAP / height},
         )  # fmt: skip
