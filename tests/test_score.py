@@ -227,6 +227,17 @@ def test_the_mixture_alone_can_be_rated(score):
     assert all((Path("winnow_score") / link).is_file() for link in page.links)
 
 
+def test_two_runs_at_once_keep_the_ratings_of_both(tmp_path):
+    one, two = (ratings.Subject("a.wav", system, "1", "2") for system in ("toy", "free"))
+    found = dict.fromkeys(dnsmos.NAMES, 2.5)
+    with ratings.Ratings(tmp_path) as first, ratings.Ratings(tmp_path) as second:
+        first.add(one, RATE, 1.0, found)
+        second.add(two, RATE, 1.0, found)
+    with ratings.Ratings(tmp_path) as again:
+        assert again.has(one)
+        assert again.has(two)
+
+
 def test_ratings_of_names_of_any_bytes_are_read_again(tmp_path):
     names = ["a,b\n.wav", "caf\udce9.wav", 'quo"te.wav']
     found = dict.fromkeys(dnsmos.NAMES, 2.5)

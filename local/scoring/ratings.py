@@ -58,6 +58,7 @@ class Ratings:
 
     def __exit__(self, *exception) -> None:
         self._file.close()
+        self._rows = self._read() | self._rows  # another run may have added some in the meantime
         self._write()
 
     def has(self, subject: Subject) -> bool:
