@@ -132,6 +132,17 @@ def test_seeds_of_one_recipe_are_one_system(here, monkeypatch, capsys):
     assert any("ant, 2 seeds" in label for label in page.sounds)
 
 
+def test_seeds_of_two_settings_have_two_names(here, monkeypatch):
+    for pace, lr in (("fast", 0.1), ("slow", 0.001)):
+        for seed in (0, 1):
+            make_scored(f"ant_s{seed}_{pace}", seed=seed, conf={"optim": {"lr": lr}})
+    systems = pandas.read_csv(run(monkeypatch) / "systems.csv").set_index("system")
+    assert dict(systems["experiments"]) == {
+        "ant_s0_fast, 2 seeds": "ant_s0_fast ant_s1_fast",
+        "ant_s0_slow, 2 seeds": "ant_s0_slow ant_s1_slow",
+    }
+
+
 def test_names_of_seeds():
     names = contenders.common_name
     assert names(["lstm_tasnet-small", "lstm_tasnet-small_s1"]) == "lstm_tasnet-small"

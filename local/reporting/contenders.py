@@ -37,7 +37,8 @@ class Contender(NamedTuple):
     """A line of the comparison.
 
     Attributes:
-        name: of the experiment, or what the names of its seeds have in common.
+        name: of the experiment, or what the names of its seeds have in common; of the first of
+            them, where two contenders would be called the same.
         seeds: training seed -> its experiment.
         scores: (id, source) -> score of each metric, the mean over the seeds.
         bound: whether it is an oracle.
@@ -137,28 +138,30 @@ def group_seeds(found: list[Scored], test_hash: str) -> list[Contender]:
     """Contenders of experiments; those that differ in their training seed only become one."""
     all_found = [of.experiment for of in found]
     rest = {of.experiment: of for of in found}
-    contenders = []
+    groups = []
     while rest:
         of = rest[next(iter(rest))]
         alike = seed_runs.siblings(of.experiment, test_hash, all_found)
-        seeds = {seed: rest.pop(other) for seed, other in sorted(alike.items())
-                 if other in rest}  # fmt: skip
-        contenders.append(_contender(seeds))
-    return contenders
+        groups.append({seed: rest.pop(other) for seed, other in sorted(alike.items())
+                       if other in rest})  # fmt: skip
+    names = [[of.experiment.name for of in seeds.values()] for seeds in groups]
+    called = list(map(common_name, names))
+    if len(set(zip(called, map(len, names), strict=True))) < len(called):
+        called = [first for first, *_ in names]  # s0_slow and s1_slow share no more than s0_fast
+    return list(map(_contender, called, groups))
 
 
-def _contender(seeds: dict[int | None, Scored]) -> Contender:
+def _contender(name: str, seeds: dict[int | None, Scored]) -> Contender:
     members = list(seeds.values())
     bound = bool(members[0].about.get("needs_sources"))
-    names = [of.experiment.name for of in members]
     if len(members) == 1:
-        return Contender(names[0], seeds, members[0].scores, bound)
+        return Contender(name, seeds, members[0].scores, bound)
     scores = members[0].scores.copy()
     columns = set.intersection(*({*score_table.metric_columns(of.scores)} for of in members))
     for column in columns:
         values = [of.scores[column].reindex(scores.index) for of in members]
         scores[column] = np.mean(values, axis=0)
-    return Contender(f"{common_name(names)}, {len(names)} seeds", seeds, scores, bound)
+    return Contender(f"{name}, {len(members)} seeds", seeds, scores, bound)
 
 
 def common_name(names: list[str]) -> str:
