@@ -206,7 +206,7 @@ def quality_against_cost(table: pandas.DataFrame, metric: str, costs: dict[str, 
                 if row["line"]:
                     panel.axhline(mean, color="#555555", linestyle=across[name], label=name)
                     continue
-                ends = [[mean - row["ci_low"]], [row["ci_high"] - mean]]
+                ends = np.abs([[mean - row["ci_low"]], [mean - row["ci_high"]]])
                 # what was not counted has no place across, but stands in the legend
                 panel.errorbar([row[cost]], [mean], ends, capsize=3, linestyle="", markersize=7,
                                label=name, **styles[name])  # fmt: skip
