@@ -166,6 +166,7 @@ def write_examples(
     labels, _ = statistics.levels(voices["snr_db"])
     rivals = [of for of in result.contenders if not of.bound] or result.contenders
     gains = contenders.scores_of(rivals, SOURCES[0], result.metric + IMPROVEMENT)
+    gains = gains.dropna(axis=1, how="all")  # who has no score at all does not rank
     rank = gains.mean(axis=1, skipna=False).loc[voices.index]
     picked = statistics.pick_examples(rank, labels, EXAMPLES, standings.SEED)
 

@@ -143,6 +143,24 @@ def test_seeds_of_two_settings_have_two_names(here, monkeypatch):
     }
 
 
+def test_a_seed_without_any_score_is_shown_as_such(here, monkeypatch):
+    def silent(table):
+        lost = ("si_sdr", "si_sdr_imp", "stoi", "stoi_imp")
+        return table.assign(**dict.fromkeys(lost, np.nan), failed="si_sdr: silent estimate")
+
+    monkeypatch.setattr(compare, "EXAMPLES", 1)
+    make_scored("ant_s0", seed=0)
+    make_scored("ant_s1", seed=1, scores=silent)
+    make_scored("bee")
+    place = run(monkeypatch)
+    summary = (place / "summary.md").read_text()
+    line = next(line for line in summary.partition("## Training seeds")[2].splitlines()
+                if line.startswith("| all"))  # fmt: skip
+    assert re.fullmatch(r"\| all \| ([\d.]+) \| – \| \1 \| – \|", line)
+    # examples are chosen by the scores of the other one
+    assert (place / "index.html").read_text().count("worst at ") == 5
+
+
 def test_names_of_seeds():
     names = contenders.common_name
     assert names(["lstm_tasnet-small", "lstm_tasnet-small_s1"]) == "lstm_tasnet-small"

@@ -173,7 +173,7 @@ def differences(standings: Standings, source: str, metric: str) -> Table | None:
 def seed_tables(standings: Standings) -> list[Table]:
     """For each contender of several seeds: the headline metric of each, mean and spread."""
     found = []
-    columns = ["snr_db", "group", standings.metric]
+    columns = ["snr_db", "group", standings.metric, "failed"]
     for of, source in itertools.product(standings.contenders, SOURCES):
         if len(of.seeds) > 1 and (source, standings.metric) in standings.contests:
             of_seed = {seed: statistics.by_snr(member.scores[columns].reset_index(), SEED)
