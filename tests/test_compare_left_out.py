@@ -96,6 +96,17 @@ def test_a_seed_whose_scores_are_damaged_does_not_stop_the_report_of_another(her
         seed_runs.scores_of_seeds(experiment.Experiment(folder), test_hash)
 
 
+def test_a_seed_that_was_trained_since_does_not_count_as_scored(here, capsys):
+    places = [make_scored(name, seed=seed) for seed, name in enumerate(("ant", "ant_b", "ant_c"))]
+    (places[1].parents[1] / "best_model.pth").write_bytes(b"another one")
+    (places[2].parents[1] / "best_model.pth").unlink()
+    folder, test_hash = places[0].parents[1], places[0].name
+    assert list(seed_runs.scores_of_seeds(experiment.Experiment(folder), test_hash)) == [0]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("seed 1 is left out: ")
+    assert "best_model.pth has changed since" in line
+
+
 def test_each_reason_to_be_left_out(here, monkeypatch, capsys):
     make_scored("ant")
     make_scored("bee")

@@ -44,7 +44,7 @@ def siblings(
     flat, found = config.flatten(of.conf), {of.conf["seed"]: of}
     for other in among:
         try:
-            files = (other.scores(test_hash), other.conf_path, other.facts_path)
+            files = (other.scores(test_hash), other.model, other.conf_path, other.facts_path)
             if not all(file.exists() for file in files):
                 continue
             conf, facts = other.conf, other.facts
@@ -65,19 +65,21 @@ def siblings(
 def scores_of_seeds(of: Experiment, test_hash: str) -> dict[int, pandas.DataFrame]:
     """Scores of an experiment and its ``siblings``: seed -> what ``read_scores`` read.
 
-    Another one's that are damaged are left out with a line.
+    Another one's that are damaged, or of a model that has changed since, are left out with a line.
 
     Raises:
         UserError: its own are damaged.
     """
     found = {}
     for seed, other in siblings(of, test_hash).items():
+        place = other.scores(test_hash)
         try:
-            found[seed] = score_table.read_scores(other.scores(test_hash))
-        except UserError as error:
+            check_model(other.model, place.with_suffix(".yml"))
+            found[seed] = score_table.read_scores(place)
+        except (UserError, OSError) as error:
             if other is of:
                 raise
-            print(f"seed {seed} is left out: {error}", file=sys.stderr)
+            print(f"seed {seed} is left out: {refusal(error) or error}", file=sys.stderr)
     return found
 
 
