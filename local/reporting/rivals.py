@@ -6,6 +6,7 @@ minus the rival's, over the examples of one SNR level or of all. The test is tha
 is one family of Holm's correction.
 """
 
+import math
 import os
 from pathlib import Path
 
@@ -39,10 +40,12 @@ def against(model: Path, others: list[Path]) -> pandas.DataFrame:
     """
     model = Path(os.path.abspath(model))
     test_hash = published.scores_folder(model, "scores.csv", 2).name
-    found = [
-        contenders.read(Experiment(Path(os.path.abspath(path))), test_hash)
-        for path in (model, *others)
-    ]
+    found = []
+    for path in (model, *others):
+        try:
+            found.append(contenders.read(Experiment(Path(os.path.abspath(path))), test_hash))
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
     names = [of.experiment.name for of in found]
     for name in names:
         if names.count(name) > 1:
@@ -104,12 +107,12 @@ def markdown(rows: pandas.DataFrame, home: str) -> list[str]:
     """
     lines = []
     for source, part in rows.groupby("source", sort=False):
-        levels = list(dict.fromkeys(part["snr_db"]))
-        cells = part.set_index(["rival", "snr_db"])
-        overall = cells.xs(statistics.ALL, level="snr_db")["difference"].sort_values()
+        levels = sorted(set(part["snr_db"]), key=_place)
+        cells = {(row["rival"], row["snr_db"]): row for row in part.to_dict("records")}
+        overall = part[part["snr_db"] == statistics.ALL].sort_values("difference")
         body = tuple(
-            ((rival,), *(_cell(cells.loc[(rival, level)]) for level in levels))
-            for rival in overall.index
+            ((rival,), *(_cell(cells.get((rival, level))) for level in levels))
+            for rival in overall["rival"]
         )
         first = part.iloc[0]
         caption = (
@@ -128,8 +131,15 @@ def markdown(rows: pandas.DataFrame, home: str) -> list[str]:
     ]
 
 
-def _cell(row: pandas.Series) -> tuple:
-    """A difference with its interval, marked where it is one."""
+def _place(level: str) -> float:
+    """Where a level stands: by its SNR, a bin by its lower edge, ALL last."""
+    return math.inf if level == statistics.ALL else float(level.partition(" to ")[0])
+
+
+def _cell(row: dict | None) -> tuple:
+    """A difference with its interval, marked where it is one; None: no example in common."""
+    if row is None:
+        return (tables.NOTHING,)
     ends = tables.interval(row["ci_low"], row["ci_high"], DECIMALS)
     mark = [standings.MARK] if row["p_holm"] < significance.ALPHA else []
     return (Number(row["difference"], DECIMALS, signed=True), " ", *ends, *mark)

@@ -104,6 +104,19 @@ def test_the_card_shows_them_and_again_after_new_weights(tree, monkeypatch):
     assert set(kept["experiment"]) == {"ant_v2"}
 
 
+def test_a_level_without_an_example_in_common_is_an_empty_cell(tree):
+    model = make_experiment(tree, "ant", {-5.0: 3.0, 10.0: 1.0})
+    deaf = make_experiment(tree, "bee", {-5.0: 1.0, 10.0: 0.0})
+    path = deaf / "scores" / HASH / "scores.csv"
+    table = pandas.read_csv(path)
+    table.loc[table["snr_db"] == -5, "si_sdr"] = np.nan
+    table.to_csv(path, index=False)
+    whole = make_experiment(tree, "cow", {-5.0: 1.0, 10.0: 0.5})
+    lines = rivals.markdown(rivals.against(model, [deaf, whole]), "")
+    assert lines.count("|  | -5 dB | 10 dB | mean |") == 2
+    assert lines.count("| bee | – | +1.0 [1.0, 1.0] * | +1.0 [1.0, 1.0] * |") == 2
+
+
 def test_a_card_without_rows_says_so(tree):
     [text] = [text for path, text in readmes.texts().items() if path.name == "ant.md"]
     assert readmes.NOT_RUN in text
@@ -115,7 +128,7 @@ def test_what_cannot_be_compared_is_one_line(tree):
         rivals.against(model, [model])
     other = make_experiment(tree, "bee", {-5.0: 1.0, 10.0: 1.0})
     (other / "scores" / HASH).rename(other / "scores" / "ba9876543210")
-    with pytest.raises(UserError, match="scored on another test set"):
+    with pytest.raises(UserError, match="bee: scored on another test set"):
         rivals.against(model, [other])
     bare = make_experiment(tree, "cow", {-5.0: 1.0, 10.0: 1.0})
     path = bare / "scores" / HASH / "scores.csv"
