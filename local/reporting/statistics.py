@@ -51,10 +51,11 @@ def levels(snr_db: pandas.Series) -> tuple[pandas.Series, list[str]]:
     Returns:
         labels, indexed as ``snr_db``; and the levels that occur, ascending.
     """
-    snr = snr_db.to_numpy(float)
+    snr = np.round(snr_db.to_numpy(float), 9)  # names of files hold 1.4000000000000001, too
     distinct = np.unique(snr)
     if len(distinct) <= MAX_LEVELS and np.all(distinct == np.round(distinct, 1)):
-        return snr_db.map(_plain), [_plain(value) for value in distinct]
+        labels = pandas.Series(list(map(_plain, snr)), index=snr_db.index)
+        return labels, [_plain(value) for value in distinct]
     low, high = distinct[0], distinct[-1]
     span = high - low or 1.0
     power = 10.0 ** np.floor(np.log10(span / MAX_BINS))

@@ -43,6 +43,14 @@ def test_levels_stand_as_they_are_written():
     assert list(labels) == ["10", "-5", "0", "0", "2.5", "10"]
 
 
+def test_levels_that_arithmetic_has_written_are_levels():
+    snr = pandas.Series([0.1 + 0.2, 0.3, 7 * 0.2])  # mix_snr_0.30000000000000004.wav
+    labels, names = statistics.levels(snr)
+    assert names == ["0.3", "1.4"]
+    assert list(labels) == ["0.3", "0.3", "1.4"]
+    assert statistics.levels(snr[2:])[1] == ["1.4"]
+
+
 @pytest.mark.parametrize(("low", "high"), [(-6, 16), (0, 1), (-5, 15), (0.3, 0.9), (-40, 40)])
 def test_continuous_snrs_fall_into_bins_that_hold_them(low, high):
     snr = pandas.Series(np.append(np.random.default_rng(0).uniform(low, high, 200), [low, high]))
