@@ -276,7 +276,8 @@ def by_seed(tables: dict[int, pandas.DataFrame], source: str, metric: str) -> pa
     for seed, table in sorted(tables.items()):
         rows = table[(table["source"] == source) & (table["metric"] == metric)]
         means[seed] = rows.set_index("snr_db")["mean"]
-    table = pandas.DataFrame(means)
+    # a seed that was not scored in this metric has no levels, and the union would be sorted as text
+    table = pandas.DataFrame(means, index=next(iter(tables.values()))["snr_db"].unique())
     seeds = table.columns
     return table.assign(mean=table[seeds].mean(axis=1), std=table[seeds].std(axis=1, ddof=1))
 

@@ -317,3 +317,12 @@ def test_seeds_are_shown_with_their_spread():
     assert list(row[[1, 2, 6]]) == [1.5, 3, 9]
     assert row["mean"] == 4.5
     assert row["std"] == pytest.approx(np.sqrt((3**2 + 1.5**2 + 4.5**2) / 2))
+
+
+def test_a_seed_without_the_metric_leaves_the_levels_in_order():
+    table = pandas.DataFrame({"snr_db": ["-5", "5", "10", "all"], "source": "voice"})
+    tables = {0: table.assign(metric="m", mean=1.0), 1: table.assign(metric="n", mean=2.0)}
+    spread = statistics.by_seed(tables, "voice", "m")
+    assert list(spread.index) == ["-5", "5", "10", "all"]
+    assert spread[1].isna().all()
+    assert list(spread["mean"]) == [1.0] * 4
