@@ -6,6 +6,7 @@ models, ``facts`` puts provenance into words.
 """
 
 import functools
+import hashlib
 import math
 import re
 import shlex
@@ -24,6 +25,7 @@ from local.scoring import metrics
 
 TEMPLATES = Path(__file__).parent / "templates"
 AUDIO = "audio"
+LONGEST_PART = 120  # characters; two of them and a source make the name of a file, of 255 bytes
 FOOT = {"reading": "What the numbers mean", "provenance": "Where they come from"}
 
 
@@ -109,11 +111,11 @@ def write_example(
         estimates: who made it (``estimate``, or a model's name) -> (source, time).
         rate: Hz.
     """
-    stem = quote(name, safe="+ ")  # no name leaves the folder, and none meets another
+    stem = _part(name)
     found = [write_audio(folder, f"{stem}.mixture", "mixture", mix, rate)]
     for k, source in enumerate(SOURCES):
         for who, signals in figures.rows(sources, estimates).items():
-            file = f"{stem}.{source}.{quote(who, safe='+ ')}"
+            file = f"{stem}.{source}.{_part(who)}"
             found.append(write_audio(folder, file, f"{source}, {who}", signals[k], rate))
     path = folder / AUDIO / f"{stem}.png"
     figure = figures.spectrograms(mix, sources, estimates, rate)
@@ -210,6 +212,14 @@ def _environment() -> jinja2.Environment:
 def _minus(text: str) -> str:
     """The minus signs of numbers as in print; hyphens of words stay."""
     return re.sub(r"(^| )-(?=\d)", "\\1\N{MINUS SIGN}", text)
+
+
+def _part(name: str) -> str:
+    """A name as part of a file's: it leaves no folder, meets no other, and is not too long."""
+    part = quote(name, safe="+ ")
+    if len(part) > LONGEST_PART:  # such as the path of a model, of three characters a byte
+        return part[: LONGEST_PART - 16] + hashlib.sha256(part.encode()).hexdigest()[:16]
+    return part
 
 
 def _href(folder: Path, path: Path) -> str:

@@ -198,12 +198,15 @@ def test_what_cannot_be_played_is_not_written(tmp_path):
     assert not (tmp_path / "audio").exists()
 
 
-@pytest.mark.parametrize("name", ["../../a", "a/b", "5 #1?%", "..", "dö"])
+@pytest.mark.parametrize("name", ["../../a", "a/b", "5 #1?%", "..", "dö", "dö/" * 30])
 def test_no_name_leaves_the_folder_or_breaks_a_link(tmp_path, name):
     folder = tmp_path / "page"
     sources = np.zeros((2, 100), np.float32)
-    heard = pages.write_example(folder, name, sources[0], sources, {"a/b": sources}, 8000)
-    for href in (*(recording.href for recording in heard.recordings), heard.spectrograms):
+    made = {f"{name}{k}": sources for k in range(2)}
+    heard = pages.write_example(folder, name, sources[0], sources, made, 8000)
+    links = [*(recording.href for recording in heard.recordings), heard.spectrograms]
+    assert len(set(links)) == 1 + 2 * 3 + 1
+    for href in links:
         path = (folder / unquote(href)).resolve()
         assert path.is_file()
         assert path.parent == folder / "audio"
