@@ -7,6 +7,7 @@ without a server or a network. Scores are those of scores.csv; what is heard is 
 or else separated anew by the model that was scored.
 """
 
+import math
 import os
 import textwrap
 from collections.abc import Callable
@@ -314,6 +315,7 @@ def _context(framed, table, metric, failures, seed_tables, about, shown, scores,
 def _lead(table: pandas.DataFrame, metric: str) -> list[tuple]:
     """The result in a sentence per source, as cells."""
     unit = tables.about(metric).unit
+    unit = f" {unit}" if unit else ""
     lines = []
     for source in _sources(table, metric):
         mixture, estimate, gain = (
@@ -323,9 +325,10 @@ def _lead(table: pandas.DataFrame, metric: str) -> list[tuple]:
         ends = tables.interval(gain["ci_low"], gain["ci_high"], places)
         lines.append((
             f"{source.capitalize()}: {tables.about(metric).label} ",
-            tables.Number(gain["mean"], places, True), f" {unit} ".replace("  ", " "), *ends,
+            tables.Number(gain["mean"], places, True), unit,
+            *((" ", *ends) if math.isfinite(gain["ci_low"]) else ()),
             ", from ", tables.Number(mixture["mean"], places),
-            " to ", tables.Number(estimate["mean"], places), f" {unit}".rstrip() + ".",
+            " to ", tables.Number(estimate["mean"], places), f"{unit}.",
         ))  # fmt: skip
     return lines
 

@@ -168,7 +168,7 @@ def test_a_report_of_any_scores(tmp_path, rows, change, says):
     text, index = (place / "summary.md").read_text(), Structure(place / "index.html")
     assert says is None or (says in text and says in index.text.replace("\N{MINUS SIGN}", "-"))
     assert len(report.terminal(table)) > 500
-    assert not re.search(r"\b(nan|inf)\b|– –|– \(", text)
+    assert not re.search(r"\b(nan|inf)\b|– –|– \(|dB –", text)
     for link in index.all("img", "src") + index.all("audio", "src"):
         assert (place / unquote(link)).is_file()
     levels = statistics.level_names(table)
