@@ -1,8 +1,10 @@
 """What TensorBoard and wandb (offline) are given; a continued training is one run there."""
 
+import contextlib
 import importlib.metadata
 import json
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -53,16 +55,24 @@ def stage(monkeypatch):
 
 
 def records(run) -> list:
-    """All that a run of wandb has written, as its own reader finds it."""
+    """All that a run of wandb has written, as its own reader finds it.
+
+    A process of wandb's writes them, and may do so after the training's end.
+    """
     from wandb.proto.wandb_internal_pb2 import Record
     from wandb.sdk.internal.datastore import DataStore
 
     [path] = run.glob("run-*.wandb")
-    store, found = DataStore(), []
-    store.open_for_scan(str(path))
-    while data := store.scan_data():
-        found.append(Record.FromString(data))
-    return found
+    for _ in range(600):
+        store, found = DataStore(), []
+        store.open_for_scan(str(path))
+        with contextlib.suppress(AssertionError):  # a record that is half there
+            while data := store.scan_data():
+                found.append(Record.FromString(data))
+        if found and found[-1].WhichOneof("record_type") == "exit":
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{path}: no end")
 
 
 def history(run) -> list[dict]:
