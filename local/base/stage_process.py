@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ def run_stage(
 
     Raises:
         KeyboardInterrupt: the user stopped it, or this; the child has ended.
+        SystemExit: this was told to end, by `kill` or a batch system; the child has ended.
         UserError: the log cannot be written.
     """
     try:
@@ -37,6 +39,7 @@ def run_stage(
     with file:
         start = file.seek(0, os.SEEK_END)
         command = [sys.executable, "-m", f"local.{stage}", *arguments]
+        before = signal.signal(signal.SIGTERM, _terminate)
         child = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT,
                                  env=os.environ | (environment or {}))  # fmt: skip
         try:
@@ -45,6 +48,7 @@ def run_stage(
             # stopped here but not there, as by `kill`: its files so far are complete
             child.terminate()
             child.wait()
+            signal.signal(signal.SIGTERM, before)
         if code == 130:
             raise KeyboardInterrupt
         if not code:
@@ -55,3 +59,7 @@ def run_stage(
     said = re.findall(rf"winnow {stage}: .*", text) or text.split("\n")
     lines = [line.strip() for line in said if line.strip()]
     return f"{lines[-1] if lines else f'exit code {code}'} (see {log})"
+
+
+def _terminate(number, frame):
+    raise SystemExit(128 + number)  # so that the child is ended too

@@ -45,28 +45,39 @@ def test_a_log_that_cannot_be_written_is_said_in_a_line(tmp_path):
         stage_process.run_stage("train", [], tmp_path / "exp" / "waveunet" / "tune.log")
 
 
-def test_interrupted_it_leaves_no_child_behind(tmp_path, monkeypatch):
-    program, number = tmp_path / "sleeper", tmp_path / "pid"
-    program.write_text(f'#!/bin/sh\necho $$ > "{number}.new"\nmv "{number}.new" "{number}"\n'
+@pytest.mark.parametrize(
+    ("number", "ends"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)]
+)
+def test_stopped_it_leaves_no_child_behind(tmp_path, monkeypatch, number, ends):
+    program, pid = tmp_path / "sleeper", tmp_path / "pid"
+    program.write_text(f'#!/bin/sh\necho $$ > "{pid}.new"\nmv "{pid}.new" "{pid}"\n'
                        "exec sleep 600\n")  # fmt: skip
     program.chmod(0o755)
     monkeypatch.setattr(stage_process, "sys", SimpleNamespace(executable=str(program)))
 
     def interrupt():
-        while not number.is_file():
+        while not pid.is_file():
             time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
 
-    # what was started in the background ignores it, as a shell has it
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    def end(number, frame):
+        raise AssertionError("this would have ended, and not its child")
+
+    # what was started in the background ignores SIGINT, as a shell has it
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: end}
+    before = {of: signal.signal(of, handler) for of, handler in handlers.items()}
     thread = threading.Thread(target=interrupt)
     thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        stage_process.run_stage("train", [], tmp_path / "log")
-    thread.join()
-    signal.signal(signal.SIGINT, before)
+    try:
+        with pytest.raises(ends):
+            stage_process.run_stage("train", [], tmp_path / "log")
+        assert signal.getsignal(signal.SIGTERM) is end
+    finally:
+        thread.join()
+        for of, handler in before.items():
+            signal.signal(of, handler)
     with pytest.raises(ProcessLookupError):
-        os.kill(int(number.read_text()), 0)
+        os.kill(int(pid.read_text()), 0)
 
 
 def test_a_child_is_told_what_else_stands_in_its_environment(tmp_path, monkeypatch):
