@@ -179,7 +179,7 @@ def _optunas(search: Search, trials: list, complete: list) -> dict[str, matplotl
             drawn["validation"] = axes = optunas.plot_intermediate_values(search.study)
             axes.set_xlabel(f"part of the training, of {pruning.STEPS}")
             axes.set_ylabel(value["target_name"])
-            if len(trials) > MANY:
+            if len(trials) > MANY and axes.get_legend() is not None:
                 axes.get_legend().remove()
         drawn = {name: np.ravel(axes) for name, axes in drawn.items()}
         for axes in drawn["slices"]:
