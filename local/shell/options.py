@@ -239,7 +239,7 @@ def _stages(folder: str, given: dict, model: str, settings: list) -> list[tuple[
     # an extra for metrics has the name that theirs begin with
     asked = given.get("metrics", "").lower().replace("-", "_").replace(",", " ").split()
     wanted += dict.fromkeys(name.partition("_")[0] for name in asked)
-    wanted += ["wandb"] if dict(settings).get("log.wandb", "").lower() in YES else []
+    wanted += _followed_with(settings)
     return [
         ("first", str(first)), ("last", str(last)),
         *_each("extra", [extra for extra in wanted if extra in extras()]),
@@ -274,14 +274,20 @@ def _tune(folder: str, given: dict, models: list, settings: list) -> list[tuple[
     own = [f"--{o.name}" if o.kind is None else f"--{o.name}={given[o.name]}"
            for o in TUNE if o.name in given]  # fmt: skip
     own += [f"--device={given['device']}"] if "device" in given else []
+    wanted = [*models, "tune", *_followed_with(settings)]
     check = [*words, "--tune", *([f"--data={data}"] if data and first else [])]
     return [
         ("first", str(first)), ("last", "0"),
-        *_each("extra", [extra for extra in [*models, "tune"] if extra in extras()]),
+        *_each("extra", [extra for extra in wanted if extra in extras()]),
         *_each("check", check),
         *_each("prepare", _prepare(data, name, [f"--{key}={given[key]}" for key in prepares])),
         *_each("tune", words + own),
     ]  # fmt: skip
+
+
+def _followed_with(settings: list) -> list[str]:
+    """The extra of what a training is followed with."""
+    return ["wandb"] if dict(settings).get("log.wandb", "").lower() in YES else []
 
 
 def _prepare(data: str, name: str, options: list[str]) -> list[str]:

@@ -14,6 +14,8 @@ import pytest
 from conftest import ROOT, bare, extras
 from pretended_machines import COMPILER, Machine, assert_refused, bash
 
+from local.shell import options
+
 
 @pytest.fixture
 def machine(checkout, tmp_path):
@@ -134,6 +136,13 @@ def test_extras_come_when_they_are_needed_and_stay(machine):
     machine.run("--model=convtasnet")
     machine.run("--model=needy")
     assert machine.installed()[8:] == [".[needy]"]
+
+
+@pytest.mark.parametrize("words", [[], ["--tune"]])
+def test_what_a_training_is_followed_with_is_installed(words):
+    told = options.tell(str(ROOT), [*words, "--log.wandb=on"])
+    assert ("extra", "wandb") in told
+    assert ("extra", "wandb") not in options.tell(str(ROOT), [*words, "--log.wandb=off"])
 
 
 def test_a_package_of_which_only_files_are_used_comes_without_what_it_requires(machine):
