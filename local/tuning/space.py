@@ -56,7 +56,9 @@ class Dimension(NamedTuple):
             texts = _split(value, ",") if len(self.keys) > 1 else [value]
             return dict(zip(self.keys, texts, strict=True))
         if isinstance(self.low, float):
-            value = min(max(float(f"{value:.{DIGITS}g}"), self.low), self.high)
+            # beside those that are the same in the whole range: 0.9995..0.9999
+            same = int(math.log10(max(abs(self.low), abs(self.high)) / (self.high - self.low)))
+            value = min(max(float(f"{value:.{DIGITS + same}g}"), self.low), self.high)
         return {self.name: str(value)}
 
 

@@ -86,6 +86,10 @@ def test_a_drawn_number_is_rounded_and_stays_in_its_range():
     assert of.settings(0.0045678912) == {"optim.lr": "0.004568"}
     assert of.settings(0.00123456) == {"optim.lr": "0.001235"}
     assert of.settings(0.0099996) == {"optim.lr": "0.0099996"}
+    [of] = dimensions(model__gain="0.9995..0.9999")
+    assert of.settings(0.99964123) == {"model.gain": "0.9996412"}
+    [of] = dimensions(model__gain="-1..1")
+    assert of.settings(0.123456) == {"model.gain": "0.1235"}
     [of] = dimensions(data__batch_size="2..100000")
     assert of.settings(98765) == {"data.batch_size": "98765"}
 
