@@ -1,7 +1,8 @@
 """Before the first stage: all that can be refused without looking at data.
 
     python -m local.check --model convtasnet [--preset tiny] [--tag WORD] [--name NAME]
-        [--train] [--data DIR] [--metrics LIST] [--find STAGE] [--tune] [--optim.lr 3e-4 ...]
+        [--train] [--data DIR] [--metrics LIST] [--find STAGE] [--tune] [--sampler NAME]
+        [--optim.lr 3e-4 ...]
 
 run.sh runs it once the packages are there.
 """
@@ -25,11 +26,16 @@ def main() -> None:
     parser.add_argument("--find", type=int, metavar="STAGE",
                         help="print the data set's name, as this first stage finds it")  # fmt: skip
     parser.add_argument("--tune", action="store_true", help="the settings are those of a search")
+    parser.add_argument("--sampler", help="of the search")
     own, overrides = config.split_dotted(sys.argv[1:])
     args = parser.parse_args(own)
     if args.tune:
-        for model in spaces.read(args.model, args.preset, overrides).models:
+        space = spaces.read(args.model, args.preset, overrides)
+        for model in space.models:
             experiment.experiment_name(model, args.preset, args.tag)
+        if args.sampler == "grid":
+            spaces.grid(space)
+        spaces.refuse(space)
     else:
         conf = config.read(args.model, args.preset, overrides)
         experiment.experiment_name(args.model, args.preset, args.tag)

@@ -81,7 +81,7 @@ def check(args, space: spaces.Space) -> None:
         UserError: so it is; the line names the option and what it may be.
     """
     try:
-        from local.training import pruning, refusals
+        from local.training import pruning
         from local.tuning import study
     except ModuleNotFoundError as error:
         if error.name not in (EXTRA, "sqlalchemy"):
@@ -102,11 +102,7 @@ def check(args, space: spaces.Space) -> None:
         found = getattr(args, option)
         if found is not None and not found >= least:
             raise UserError(f"--{option} expects {least} or more, found {found}")
-    for model in space.models:
-        for of in space.dimensions:
-            for value in (of.choices or ()) if of.keys != (spaces.MODEL,) else ():
-                changes = space.fixed | of.settings(value)
-                refusals.check(config.read(model, space.preset, changes))
+    spaces.refuse(space)
 
 
 def read_split(data: str, files: int | None) -> trials.Split:

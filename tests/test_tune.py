@@ -188,6 +188,14 @@ def test_what_a_recipe_refuses_and_what_has_no_score_do_not_stop_the_others(
     assert list(table["state"]) == ["complete", "pruned", "fail"]
 
 
+def test_what_only_some_combinations_may_be_is_refused_only_there(run):
+    weights = ("--loss.snr", "0,1", "--loss.mse", "0,1")
+    lines = run("--model", "wiener", *weights, "--files", "1")
+    assert lines[0].startswith("[1/4] loss.snr=0 loss.mse=0: loss: every weight is 0")
+    assert ["SI-SDR" in line for line in lines[1:4]] == [True] * 3
+    assert [line.split()[-1] for line in lines if "loss.snr=0 loss.mse=0" in line][-1] == "refused"
+
+
 def test_a_search_in_which_nothing_comes_out_ends(run, tmp_path, monkeypatch):
     toy_recipes.make_recipe(tmp_path, "toy", PICKY)
     toy_recipes.use_root(monkeypatch, tmp_path)
@@ -211,6 +219,7 @@ def test_each_snr_has_its_share(count):
         (["--model.noise_factor", "1,x"], "model.noise_factor expects"),
         (["--model.gain", "wiener|logmse"], "did you mean 'logmmse'"),
         (["--optim.optimizer", "adam,adamm"], "unknown 'adamm'; did you mean 'adam'"),
+        (["--optim.optimizer", "adamm", "--optim.lr", "1e-3..1e-2"], "unknown 'adamm'"),
         (["--files", "0"], "--files expects 1 or more"),
         (["--trials", "-1"], "--trials expects 0 or more"),
         (["--hours", "nan"], "--hours expects 0 or more, found nan"),

@@ -276,6 +276,7 @@ def _tune(folder: str, given: dict, models: list, settings: list) -> list[tuple[
     own += [f"--device={given['device']}"] if "device" in given else []
     wanted = [*models, "tune", *_followed_with(settings)]
     check = [*words, "--tune", *([f"--data={data}"] if data and first else [])]
+    check += [f"--sampler={given['sampler']}"] if "sampler" in given else []
     return [
         ("first", str(first)), ("last", "0"),
         *_each("extra", [extra for extra in wanted if extra in extras()]),

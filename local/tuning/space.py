@@ -172,6 +172,32 @@ def read(models: str, preset: str | None, typed: dict[str, str]) -> Space:
     return space._replace(dimensions=tuple(dimensions))
 
 
+def refuse(space: Space) -> None:
+    """Refuse a value with which no training would begin, neither alone nor with another value.
+
+    Of a range its upper end stands for all.
+
+    Raises:
+        UserError: the line that the training would end with.
+    """
+    from local.training import refusals
+
+    found = [of.settings(value) for of in space.dimensions if of.keys != (MODEL,)
+             for value in (of.choices or (of.high,))]  # fmt: skip
+    for model, settings in itertools.product(space.models, found or [{}]):
+        fault = None
+        for others in ({}, *found):
+            conf = config.read(model, space.preset, space.fixed | others | settings)
+            try:
+                refusals.check(conf)
+            except UserError as error:
+                fault = fault or error
+            else:
+                break
+        else:
+            raise fault
+
+
 def grid(space: Space) -> list[dict[str, str]]:
     """Every combination.
 

@@ -101,8 +101,10 @@ def build(of: Setting):
         UserError: the recipe refuses these settings.
     """
     from local.model import separators
+    from local.training import refusals
 
     conf = config.read(of.recipe, of.preset, of.changes)
+    refusals.check(conf)
     separator = separators.construct(conf, of.recipe).eval()
     if separator.needs_sources and separators.count_parameters(separator):
         raise UserError(f"{of.recipe} is given the references: it cannot be trained")

@@ -260,6 +260,8 @@ def test_comparison_is_on_the_data_of_the_experiment_before_it(checkout, stub):
         (["--tune"], ["nothing is varied", "--optim.lr log:1e-4..1e-2"]),
         (["--tune", "--optim.lrr", "1,2"], ["optim.lrr", "optim.lr"]),
         (["--tune", "--optim.lr", "log:0..1"], ["optim.lr", "0 < LOW < HIGH"]),
+        (["--tune", "--optim.optimizer", "adam,adamm"], ["optim.optimizer", "'adamm'", "'adam'"]),
+        (["--tune", "--optim.lr", "1..2", "--sampler=grid"], ["--sampler grid", "--optim.lr"]),
         (["--tune", "--mixture_consistency", "none|projekt"], ["'projekt'", "'project'"]),
         (
             ["--tune", "--model=blstm", "--tag=complex", "--optim.lr=1e-3,1e-4"],
