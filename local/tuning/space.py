@@ -84,6 +84,14 @@ class Space(NamedTuple):
         """Whether every combination can be tried."""
         return all(of.choices is not None for of in self.dimensions)
 
+    @property
+    def size(self) -> float:
+        """How many combinations there are; with a range of numbers that are not whole, no end."""
+        sizes = (len(of.choices) if of.choices is not None
+                 else of.high - of.low + 1 if isinstance(of.low, int) else math.inf
+                 for of in self.dimensions)  # fmt: skip
+        return math.prod(sizes)
+
     def combinations(self) -> Iterator[dict[str, str]]:
         """Every combination of values, by names of dimensions, the last one varied first."""
         for values in itertools.product(*(of.choices for of in self.dimensions)):
@@ -208,10 +216,9 @@ def grid(space: Space) -> list[dict[str, str]]:
         if of.choices is None:
             raise UserError(f"--sampler grid: --{of.name} is a range; give its values, with commas"
                             " between, or take tpe or random")  # fmt: skip
-    size = math.prod(len(of.choices) for of in space.dimensions)
-    if size > LARGEST:
-        raise UserError(f"a grid of {size:,} combinations: at most {LARGEST:,}; vary less, or take"
-                        " --sampler tpe or random")  # fmt: skip
+    if space.size > LARGEST:
+        raise UserError(f"a grid of {space.size:,} combinations: at most {LARGEST:,}; vary less, or"
+                        " take --sampler tpe or random")  # fmt: skip
     return list(space.combinations())
 
 

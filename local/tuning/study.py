@@ -99,7 +99,9 @@ class Search:
         """The next trial, as running; None: the search has come to its end."""
         trials = self.trials
         waiting = [trial for trial in trials if trial.state is TrialState.WAITING]
-        over = limits.trials is not None and len(trials) - len(waiting) >= limits.trials
+        tried = {key(trial) for trial in trials if trial.state is not TrialState.WAITING}
+        over = len(tried) >= self.space.size  # what is drawn more often has its result
+        over |= limits.trials is not None and len(trials) - len(waiting) >= limits.trials
         if limits.hours is not None:
             spent = [trial.duration for trial in self.study.get_trials(deepcopy=False)
                      if trial.state in ENDED and trial.duration]  # fmt: skip

@@ -102,6 +102,18 @@ def test_limits_count_all_runs_of_the_command(storage, monkeypatch):
     assert of.count() == "3"
 
 
+@pytest.mark.parametrize("of", [GAIN, Dimension(("model.size",), None, 3, 4)])
+def test_a_search_ends_when_there_is_nothing_new_to_try(storage, of):
+    found = search(storage, of, sampler="random")
+    for _ in range(100):  # the first two may be the same
+        if (trial := found.next(NO_LIMIT)) is None:
+            break
+        twin = found.twin(trial)
+        found.tell(trial, 1.0) if twin is None else found.repeat(trial, twin)
+    assert trial is None
+    assert len({study.key(trial) for trial in found.trials}) == 2
+
+
 def test_the_same_settings_once_more_have_the_same_result(storage):
     of = search(storage, GAIN, sampler="random")
     first = of.next(NO_LIMIT)
