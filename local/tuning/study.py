@@ -23,6 +23,7 @@ from local.tuning.space import Dimension, Space
 
 SAMPLERS = ("tpe", "random", "grid")
 ASKED, OWNER, REASON = "asked", "owner", "reason"
+DOUBLE = "double"  # what a trial is told that another process had queued too
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
 
 
@@ -77,7 +78,7 @@ class Search:
     @property
     def trials(self) -> list[optuna.trial.FrozenTrial]:
         """One of each attempt: those that were repeated are left out."""
-        found = self.study.get_trials(deepcopy=False)
+        found = [of for of in self.study.get_trials(deepcopy=False) if DOUBLE not in of.user_attrs]
         last = {key(trial): trial.number for trial in found}
         return [trial for trial in found if trial.state is not TrialState.FAIL
                 or last[key(trial)] == trial.number]  # fmt: skip
@@ -97,24 +98,29 @@ class Search:
 
     def next(self, limits: Limits) -> optuna.Trial | None:
         """The next trial, as running; None: the search has come to its end."""
-        trials = self.trials
-        waiting = [trial for trial in trials if trial.state is TrialState.WAITING]
-        tried = {key(trial) for trial in trials if trial.state is not TrialState.WAITING}
-        over = len(tried) >= self.space.size  # what is drawn more often has its result
-        over |= limits.trials is not None and len(trials) - len(waiting) >= limits.trials
-        if limits.hours is not None:
-            spent = [trial.duration for trial in self.study.get_trials(deepcopy=False)
-                     if trial.state in ENDED and trial.duration]  # fmt: skip
-            over |= sum(time.total_seconds() for time in spent) >= 3600 * limits.hours
-        if over or (self.grid is not None and not waiting):
-            return None
-        # seeded for each trial: what is continued draws what would have come next
-        seed = (self.seed, len(trials) - len(waiting))
-        self.study.sampler = make_sampler(self.sampler, hash(seed) % 2**32)
-        trial = self.study.ask(self.distributions)
-        owner = processes.machine(), os.getpid(), processes.started(os.getpid())
-        trial.set_user_attr(OWNER, owner)
-        return trial
+        while True:
+            trials = self.trials
+            waiting = [trial for trial in trials if trial.state is TrialState.WAITING]
+            tried = {key(trial) for trial in trials if trial.state is not TrialState.WAITING}
+            over = len(tried) >= self.space.size  # what is drawn more often has its result
+            over |= limits.trials is not None and len(trials) - len(waiting) >= limits.trials
+            if limits.hours is not None:
+                spent = [trial.duration for trial in self.study.get_trials(deepcopy=False)
+                         if trial.state in ENDED and trial.duration]  # fmt: skip
+                over |= sum(time.total_seconds() for time in spent) >= 3600 * limits.hours
+            if over or (self.grid is not None and not waiting):
+                return None
+            # seeded for each trial: what is continued draws what would have come next
+            seed = (self.seed, len(trials) - len(waiting))
+            self.study.sampler = make_sampler(self.sampler, hash(seed) % 2**32)
+            trial = self.study.ask(self.distributions)
+            owner = processes.machine(), os.getpid(), processes.started(os.getpid())
+            trial.set_user_attr(OWNER, owner)
+            if self.grid is None or self.twin(trial) is None:
+                return trial
+            # two processes that began at once have both queued all of it
+            trial.set_user_attr(DOUBLE, True)
+            self.study.tell(trial, state=TrialState.FAIL)
 
     def environment(self, trial: optuna.Trial, sources: tuple[str, ...]) -> dict[str, str]:
         """What stage 1 of a trial is told, so that it can be ended early; see ``pruning.told``."""

@@ -114,6 +114,23 @@ def test_a_search_ends_when_there_is_nothing_new_to_try(storage, of):
     assert len({study.key(trial) for trial in found.trials}) == 2
 
 
+def test_a_grid_that_two_processes_queued_at_once_is_run_once(storage):
+    made = optuna.create_study(storage=storage, study_name="a search", direction="maximize")
+    for _ in range(2):
+        made.enqueue_trial({"model.gain": "1"})
+    of = search(storage, GAIN)
+    trials = [of.next(NO_LIMIT), of.next(NO_LIMIT)]
+    assert [trial.params for trial in trials] == of.grid
+    assert of.next(NO_LIMIT) is None
+    of.tell(trials[0], 1.0)
+    of.fail(trials[1], "no room")
+    assert of.count() == "2/2"
+    trial = search(storage, GAIN).next(NO_LIMIT)
+    assert trial.params == {"model.gain": "2"}
+    of.tell(trial, 2.0)
+    assert [trial.state for trial in of.trials] == [TrialState.COMPLETE] * 2
+
+
 def test_the_same_settings_once_more_have_the_same_result(storage):
     of = search(storage, GAIN, sampler="random")
     first = of.next(NO_LIMIT)
