@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from local.base import progress
+from local.base.command_line import parse_inputs
 from local.base.errors import CONTINUES, Parser, UserError, guard
 from local.base.file_kind import irregular
 from local.base.names import shown
@@ -89,7 +90,7 @@ def _parse() -> argparse.Namespace:
         help="recipe, experiment or file; again for each system to compare")  # fmt: skip
     add("--out", type=Path, default=OUT, metavar="DIR", help=f"default: {OUT}")
     add("--device", default="auto", metavar="NAME", help="auto, cpu, cuda or mps")
-    args = parser.parse_args()
+    args = parse_inputs(parser, sys.argv[1:])
     if not args.inputs:
         raise UserError("expected an INPUT: a recording or a folder; winnow score --help says more")
     if "-" in args.inputs:

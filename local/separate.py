@@ -26,7 +26,7 @@ import sys
 from pathlib import Path
 
 from local import SOURCES
-from local.base.command_line import DEVICES
+from local.base.command_line import DEVICES, parse_inputs
 from local.base.errors import Parser, UserError, guard
 
 ABOVE = ("follow", "noise", "voice")  # as local.model.above has them, which imports torch
@@ -171,7 +171,7 @@ def _parse() -> argparse.Namespace:
     add("--skip-existing", action="store_true", help="continue an interrupted run")
     add("--stream", action="store_true", help="live, from stdin to stdout")
     # fmt: on
-    args = parser.parse_args()
+    args = parse_inputs(parser, sys.argv[1:])
     _check(args)
     return args
 

@@ -48,6 +48,13 @@ def test_voice_and_noise_beside_the_recording(winnow):
     np.testing.assert_allclose(read("noisy_noise.wav"), 0.25 * x, atol=2**-16 + 1e-7)
 
 
+def test_options_may_stand_between_recordings_and_names_behind_two_dashes(winnow):
+    for name in ("a.wav", "b.wav", "-c.wav"):
+        write(name)
+    assert winnow("a.wav", "--out", "d", "b.wav", "--sources", "voice", "--", "-c.wav")[0] == 0
+    assert files("d") == ["-c_voice.wav", "a_voice.wav", "b_voice.wav"]
+
+
 @pytest.mark.parametrize("rate", [8000, 11025, 44100, 192000])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_at_any_rate_the_outputs_sum_to_the_input(rate, channels, winnow):

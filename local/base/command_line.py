@@ -25,6 +25,18 @@ def add_device(parser) -> None:
     )  # fmt: skip
 
 
+def parse_inputs(parser, words: list[str]):
+    """What a parser with the positional ``inputs`` makes of words: options may stand between them.
+
+    What stands behind ``--`` is inputs, whatever it looks like; not every Python's argparse sees
+    that where it takes options anywhere.
+    """
+    behind = words.index("--") if "--" in words else len(words)
+    args = parser.parse_intermixed_args(words[:behind])
+    args.inputs += words[behind + 1 :]
+    return args
+
+
 def check_name(word: str, option: str) -> str:
     """``word`` if it may be part of a folder's name.
 
