@@ -121,6 +121,15 @@ def test_settings_explain_every_key(path):
     )
 
 
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_whole_numbers_of_model_have_a_range(recipe):
+    """What lies outside is then a line that names the key, not what torch says of empty layers."""
+    specs = config.keys(recipe)
+    for key, value in config.flatten({"model": config.read(recipe)["model"]}).items():
+        if isinstance(value, int | list) and not isinstance(value, bool):
+            assert specs[key], key
+
+
 @pytest.mark.parametrize("recipe", TRAINABLE)
 def test_presets_run_on_two_cores(recipe):
     for preset in ("tiny", "small"):
