@@ -197,7 +197,9 @@ def construct(conf: dict, recipe: str) -> Separator:
             # some wrong combinations of settings show only when the network runs
             warnings.simplefilter("ignore", UserWarning)
             _run_once(separator)
-        except (AssertionError, ValueError, RuntimeError, UserWarning) as error:
+        # the last three: numbers that are too large
+        except (AssertionError, ValueError, RuntimeError, UserWarning,
+                TypeError, OverflowError, MemoryError) as error:  # fmt: skip
             raise UserError(f"{recipe} refuses these settings: {_reason(error)}") from error
     return separator
 
@@ -213,7 +215,8 @@ def _run_once(separator: Separator) -> None:
 
 def _reason(error: BaseException) -> str:
     """An error's message on one line; for an assertion without one, its source line."""
-    words = " ".join(str(error).split())
+    text = str(error).partition("Exception raised from")[0]  # what follows is torch's C++ stack
+    words = " ".join(text.split())
     return words or traceback.extract_tb(error.__traceback__)[-1].line
 
 

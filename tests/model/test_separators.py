@@ -215,6 +215,7 @@ def test_filterbank_arguments_reach_the_filterbank():
         ({"fb_name": "stft", "n_filters": 33}, ["even"]),
         ({"conv_kernel_size": 2}, ["convtasnet refuses"]),  # an odd one keeps the length
         ({"kernel_size": 20000}, ["convtasnet refuses", "20000"]),
+        ({"n_filters": 10**20}, ["convtasnet refuses", "verflow"]),
         ({"n_filtres": 4}, ["model.n_filtres", "'model.n_filters'"]),
         ({"filterbank": {"min_low": 1.0}}, ["'model.filterbank.min_low_hz'"]),
         ({"n_filters": "many"}, ["model.n_filters", "whole number"]),
@@ -226,6 +227,7 @@ def test_settings_that_do_not_go_together_are_one_line(overrides, parts):
         separators.build("convtasnet", "tiny", **NARROW | overrides)
     line = str(caught.value)
     assert "\n" not in line
+    assert len(line) < 250
     for part in parts:
         assert part in line
 
