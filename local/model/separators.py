@@ -8,6 +8,7 @@ import contextlib
 import importlib.util
 import inspect
 import io
+import math
 import sys
 import traceback
 import warnings
@@ -184,6 +185,7 @@ def construct(conf: dict, recipe: str) -> Separator:
     network_type = network_class(recipe, conf["class"])
     arguments = dict(conf["model"])
     arguments |= _filterbank_arguments(arguments.pop("filterbank", {}), arguments.get("fb_name"))
+    _check_steps(arguments)
     taken = inspect.signature(network_type).parameters
     given = {"n_src": len(SOURCES), "sample_rate": conf["data"]["sample_rate"]}
     arguments |= {key: value for key, value in given.items() if key in taken}
@@ -218,6 +220,17 @@ def _reason(error: BaseException) -> str:
     text = str(error).partition("Exception raised from")[0]  # what follows is torch's C++ stack
     words = " ".join(text.split())
     return words or traceback.extract_tb(error.__traceback__)[-1].line
+
+
+def _check_steps(arguments: dict) -> None:
+    """Refuse filters, or chunks of frames, with gaps between them, which Asteroid takes.
+
+    What lies in a gap would be lost, or would not be seen.
+    """
+    for part, step in (("kernel_size", "stride"), ("chunk_size", "hop_size")):
+        if "fb_name" in arguments and arguments.get(step, 0) > arguments.get(part, math.inf):
+            raise UserError(f"model.{step} {arguments[step]}: expected at most model.{part},"
+                            f" {arguments[part]}")  # fmt: skip
 
 
 def _filterbank_arguments(given: dict, name: str | None) -> dict:

@@ -216,6 +216,7 @@ def test_filterbank_arguments_reach_the_filterbank():
         ({"conv_kernel_size": 2}, ["convtasnet refuses"]),  # an odd one keeps the length
         ({"kernel_size": 20000}, ["convtasnet refuses", "20000"]),
         ({"n_filters": 10**20}, ["convtasnet refuses", "verflow"]),
+        ({"kernel_size": 8, "stride": 9}, ["model.stride 9", "model.kernel_size, 8"]),
         ({"n_filtres": 4}, ["model.n_filtres", "'model.n_filters'"]),
         ({"filterbank": {"min_low": 1.0}}, ["'model.filterbank.min_low_hz'"]),
         ({"n_filters": "many"}, ["model.n_filters", "whole number"]),
@@ -230,6 +231,12 @@ def test_settings_that_do_not_go_together_are_one_line(overrides, parts):
     assert len(line) < 250
     for part in parts:
         assert part in line
+
+
+@pytest.mark.parametrize("recipe", ["dprnn", "dptnet"])
+def test_chunks_with_gaps_between_them_are_refused(recipe):
+    with pytest.raises(UserError, match="hop_size 22: expected at most model"):
+        separators.build(recipe, "tiny", chunk_size=21)
 
 
 def test_a_dropout_without_effect_is_refused():
