@@ -53,7 +53,7 @@ class Segan(BaseModel):
             for below, above in zip((1, *features), features, strict=False)
         )
         self.bends = nn.ModuleList(nn.PReLU(count) for count in features)
-        # the factors of the lecture's figure: one for each feature that skips the code, 1 at first
+        # one for each feature that skips the code, 1 at first: `alpha` of the authors' later code
         self.skips = nn.ParameterList(torch.ones(count, 1) for count in features[:-1])
         backwards = [*features[-2::-1], 1]
         self.up = nn.ModuleList(
