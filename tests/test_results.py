@@ -19,6 +19,13 @@ def cells_of(text):
     return [[cell.strip() for cell in line[1:-1].split("|")] for line in lines]
 
 
+def test_committed_results_are_those_of_their_recipe():
+    """A recipe begins as a copy of another one, whose numbers it must not keep."""
+    for recipe in config.recipes():
+        rows = published.read_csv(ROOT / "recipes" / recipe / published.FILE)
+        assert {row["recipe"] for row in rows} <= {recipe}
+
+
 def test_the_committed_readmes_say_what_the_committed_results_say():
     for path, text in readmes.texts().items():
         assert path.read_text(encoding="utf-8") == text, "run: python -m local.results write"
