@@ -12,7 +12,7 @@ from local.base.errors import UserError
 from local.model import separators
 from local.separation.live import Live
 
-NAMES = ("deepfilternet", "dtln", "gtcrn", "hush", "nsnet2")
+NAMES = ("deepfilternet", "dtln", "gtcrn", "hush", "nsnet2", "rnnoise")
 TOOLS = [marked(name) for name in NAMES]
 LIVE = [marked(name) for name in NAMES if name != "nsnet2"]
 
