@@ -1,9 +1,9 @@
 """RNNoise: what only its library could spoil; the rest stands in test_public_tools.py."""
 
 import pytest
+from test_public_tools import speech
 
 from local.model import separators
-from test_public_tools import speech
 
 pytest.importorskip("pyrnnoise")
 
