@@ -1,4 +1,4 @@
-"""Filterbanks that Asteroid lacks, as its ``Filterbank``s: any recipe with ``fb_name`` takes them.
+"""Filterbanks beside Asteroid's, as its ``Filterbank``s: any recipe with ``fb_name`` takes them.
 
 Each serves as encoder and as decoder, like Asteroid's own, and the two invert one another at the
 start of a training. From there on they learn apart.
@@ -55,21 +55,19 @@ class LappedCosine(FreeFB):
         return super().get_config() | {"gain": self.gain}
 
 
-class ComplexGabor(DualFilterbank):
-    """Gaussian windows times complex tones, with centre and width learnt.
+class BandPass(DualFilterbank):
+    """Complex tones under windows, with the cut-offs of each band learnt.
 
-    Noé, Parcollet and Morchid 2020, "CGCNN: complex Gabor convolutional neural network on raw
-    speech": g(t) = exp(-t²/(2σ²)) exp(2πi f0 t), f0 = (f1 + f2)/2, σ = A/(π (f2 - f1)). Here A =
-    sqrt(2 ln 2), so that f1 and f2 are where the gain is half. Real parts are the first half of
-    the filters, imaginary ones the second. They start along the mel scale, as SincNet's do.
+    Real parts are the first half of the filters, imaginary ones the second. They start along the
+    mel scale, as SincNet's do. The parameters are in kHz: a step of 1e-3, as weights have it,
+    would change a number of Hz by nothing. A subclass gives ``windows``.
 
     Args:
         n_filters: even.
-        min_low_hz: lowest f1, Hz.
-        min_band_hz: smallest f2 - f1, Hz.
+        min_low_hz: lowest lower cut-off, Hz.
+        min_band_hz: narrowest band, Hz.
     """
 
-    name = "gabor"
     own = ("min_low_hz", "min_band_hz")
 
     def __init__(
@@ -79,18 +77,55 @@ class ComplexGabor(DualFilterbank):
         super().__init__(_even(n_filters), kernel_size, stride, sample_rate)
         self.min_low_hz, self.min_band_hz = min_low_hz, min_band_hz
         edges = _mel_points(min_low_hz, sample_rate / 2, n_filters // 2 + 1)
-        self.low_hz = nn.Parameter(edges[:-1] - min_low_hz)
-        self.band_hz = nn.Parameter((edges[1:] - edges[:-1] - min_band_hz).clamp(min=1.0))
+        self.low_khz = nn.Parameter((edges[:-1] - min_low_hz) / 1000)
+        self.band_khz = nn.Parameter((edges[1:] - edges[:-1] - min_band_hz).clamp(min=1.0) / 1000)
         self.register_buffer("times", self._times(), persistent=False)
         self._invert()
 
+    def windows(self, band: torch.Tensor) -> torch.Tensor:
+        """(filter / 2, 1) Hz, the bands' widths -> (filter / 2, time), at any level."""
+        raise NotImplementedError
+
     def shapes(self):
         """(filter, time), at any level."""
-        low = self.min_low_hz + self.low_hz.abs().unsqueeze(1)
-        band = self.min_band_hz + self.band_hz.abs().unsqueeze(1)
+        low = self.min_low_hz + 1000 * self.low_khz.abs().unsqueeze(1)
+        band = self.min_band_hz + 1000 * self.band_khz.abs().unsqueeze(1)
         centre = (low + band / 2).clamp(max=self.sample_rate / 2)
+        return _tones(centre, self.times) * self.windows(band).repeat(2, 1)
+
+
+class ComplexGabor(BandPass):
+    """Gaussian windows.
+
+    Noé, Parcollet and Morchid 2020, "CGCNN: complex Gabor convolutional neural network on raw
+    speech": g(t) = exp(-t²/(2σ²)) exp(2πi f0 t), f0 = (f1 + f2)/2, σ = A/(π (f2 - f1)). Here A =
+    sqrt(2 ln 2), so that f1 and f2 are where the gain is half.
+    """
+
+    name = "gabor"
+
+    def windows(self, band):
+        """See ``BandPass``."""
         sigma = math.sqrt(2 * math.log(2)) / (math.pi * band)
-        return _tones(centre, self.times) * (-0.5 * (self.times / sigma) ** 2).exp().repeat(2, 1)
+        return (-0.5 * (self.times / sigma) ** 2).exp()
+
+
+class SincBandPass(BandPass):
+    """Ideal band-passes under a Hamming window, with their Hilbert transforms.
+
+    Ravanelli and Bengio 2018, "Speaker recognition from raw waveform with SincNet", eq. 4 to 7;
+    Pariente et al. 2020, "Filterbank design for end-to-end speech separation", eq. 5 and 6. In
+    place of Asteroid's ``ParamSincFB``, whose synthesis does not invert its analysis (with 512
+    filters of 128 samples every 32 a signal comes back 54 dB louder) and whose cut-offs, in Hz,
+    hardly move.
+    """
+
+    name = "param_sinc"
+
+    def windows(self, band):
+        """See ``BandPass``."""
+        shape = torch.hamming_window(self.kernel_size, periodic=False, device=band.device)
+        return torch.sinc(band * self.times) * shape
 
 
 class Harmonic(DualFilterbank):
@@ -335,7 +370,15 @@ def pair(network: nn.Module) -> None:
 
 BANKS = {
     bank.name: bank
-    for bank in (LappedCosine, ComplexGabor, Harmonic, MultiScale, MultiPhaseGammatone, Mel)
+    for bank in (
+        LappedCosine,
+        ComplexGabor,
+        SincBandPass,
+        Harmonic,
+        MultiScale,
+        MultiPhaseGammatone,
+        Mel,
+    )  # fmt: skip
 }
 
 # Asteroid looks for fb_name among its module's names, and a checkpoint has the class's

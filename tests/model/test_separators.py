@@ -193,14 +193,14 @@ def test_build_is_seeded_and_leaves_the_generator_alone():
 
 @pytest.mark.parametrize("name", ["free", "stft", "param_sinc", "analytic_free"])
 def test_the_filterbank_is_one_edit(name):
-    separator = separators.build("convtasnet", "tiny", **NARROW | {"n_filters": 32}, fb_name=name)
+    separator = separators.build("convtasnet", "tiny", **NARROW | {"n_filters": 64}, fb_name=name)
     assert separator(noise(1, 1001)).shape == (1, 2, 1001)
 
 
 def test_filterbank_arguments_reach_the_filterbank():
     bank = {"min_low_hz": 30.0, "min_band_hz": None}
     separator = separators.build(
-        "convtasnet", "tiny", **NARROW, fb_name="param_sinc", filterbank=bank
+        "convtasnet", "tiny", **NARROW | {"n_filters": 64}, fb_name="param_sinc", filterbank=bank
     )
     filterbank = separator.network.encoder.filterbank
     assert (filterbank.min_low_hz, filterbank.min_band_hz) == (30, 50)
