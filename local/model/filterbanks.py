@@ -368,18 +368,8 @@ def pair(network: nn.Module) -> None:
         decoder.pair(network.encoder.filterbank)
 
 
-BANKS = {
-    bank.name: bank
-    for bank in (
-        LappedCosine,
-        ComplexGabor,
-        SincBandPass,
-        Harmonic,
-        MultiScale,
-        MultiPhaseGammatone,
-        Mel,
-    )  # fmt: skip
-}
+_OURS = (LappedCosine, ComplexGabor, SincBandPass, Harmonic, MultiScale, MultiPhaseGammatone, Mel)
+BANKS = {bank.name: bank for bank in _OURS}
 
 # Asteroid looks for fb_name among its module's names, and a checkpoint has the class's
 for _alias, _bank in BANKS.items():
