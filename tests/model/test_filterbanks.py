@@ -59,7 +59,8 @@ def test_white_noise_comes_back(name, most):
 @pytest.mark.parametrize(
     ("name", "size"),
     [("gabor", (512, 32, 16)), ("gabor", (128, 32, 16)), ("gabor", (512, 256, 128)),
-     ("param_sinc", (512, 512, 128)), ("harmonic", (512, 128, 32)), ("multi_scale", (512, 512, 128)), ("mel", (512, 512, 128)),
+     ("param_sinc", (512, 512, 128)), ("harmonic", (512, 128, 32)),
+     ("multi_scale", (512, 512, 128)), ("mel", (512, 512, 128)),
      ("multi_phase_gammatone", (128, 32, 16)), ("multi_scale", (512, 100, 30))],
 )  # fmt: skip
 def test_other_sizes_come_back_too(name, size):
