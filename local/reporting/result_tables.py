@@ -140,7 +140,8 @@ def short(rows: Rows, known: dict, folder: Path) -> list[str]:
 
 
 def of_recipe(rows: Rows, known: dict, folder: Path) -> list[str]:
-    """Lines of Markdown of one recipe's results: all, by SNR, and, folded, how they were made.
+    """Lines of Markdown of one recipe's results: all, the best by SNR, and, folded, the others by
+    SNR and how all were made.
 
     Args:
         rows: of the recipe.
@@ -151,12 +152,15 @@ def of_recipe(rows: Rows, known: dict, folder: Path) -> list[str]:
     for row in sorted(rows, key=lambda row: list(known).index(row["table"])):
         key = tuple(row[name] for name in ("data", "test_hash", "experiment", *published.SCORE))
         own.setdefault(key, row)
-    lines, made = [], []
+    lines, others, made = [], [], []
     for part in _test_sets(list(own.values())):
         lines += ["", *_markdown(part, "mean", None)]
+        place = lines  # the best one's, in sight
         for origin in _ranked(part):
             of_one = [row for row in part if row["experiment"] == origin["experiment"]]
-            lines += _by_snr(origin, of_one, known[origin["table"]]["under_trained"])
+            by_snr = _by_snr(origin, of_one, known[origin["table"]]["under_trained"])
+            place += by_snr
+            place = others if by_snr else place
             made.append(_origin(origin, of_one))
     root = Path(os.path.relpath(published.ROOT / "recipes", folder)).as_posix()
     data = posixpath.normpath(f"{link(rows[0]['recipe'], folder)}{published.FILE}")
@@ -166,7 +170,9 @@ def of_recipe(rows: Rows, known: dict, folder: Path) -> list[str]:
         f"Numbers with all digits: [{published.FILE}]({data}). What the columns mean, and all"
         f" recipes side by side: [RESULTS.md]({root}/RESULTS.md).",
         "",
-        "<details><summary>How these numbers were made</summary>",
+        f"<details><summary>{'The others by SNR, and how' if others else 'How'} these numbers were"
+        " made</summary>",
+        *others,
         "",
         *made,
         "",
