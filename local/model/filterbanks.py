@@ -113,11 +113,11 @@ class ComplexGabor(BandPass):
 class SincBandPass(BandPass):
     """Ideal band-passes under a Hamming window, with their Hilbert transforms.
 
-    Ravanelli and Bengio 2018, "Speaker recognition from raw waveform with SincNet", eq. 4 to 7;
-    Pariente et al. 2020, "Filterbank design for end-to-end speech separation", eq. 5 and 6. In
-    place of Asteroid's ``ParamSincFB``, whose synthesis does not invert its analysis (with 512
-    filters of 128 samples every 32 a signal comes back 54 dB louder) and whose cut-offs, in Hz,
-    hardly move.
+    Ravanelli and Bengio 2018, "Speaker recognition from raw waveform with SincNet", section 2, has
+    the band-passes; Pariente et al. 2020, "Filterbank design for end-to-end speech separation", the
+    transforms. In place of Asteroid's ``ParamSincFB``, whose synthesis does not invert its analysis
+    (with 512 filters of 128 samples every 32, white noise comes back 54 dB louder) and whose
+    cut-offs, in Hz, hardly move.
     """
 
     name = "param_sinc"

@@ -8,7 +8,6 @@ import contextlib
 import importlib.util
 import inspect
 import io
-import math
 import sys
 import traceback
 import warnings
@@ -227,8 +226,10 @@ def _check_steps(arguments: dict) -> None:
 
     What lies in a gap would be lost, or would not be seen.
     """
+    if "fb_name" not in arguments:
+        return
     for part, step in (("kernel_size", "stride"), ("chunk_size", "hop_size")):
-        if "fb_name" in arguments and arguments.get(step, 0) > arguments.get(part, math.inf):
+        if step in arguments and arguments[step] > arguments[part]:
             raise UserError(f"model.{step} {arguments[step]}: expected at most model.{part},"
                             f" {arguments[part]}")  # fmt: skip
 
