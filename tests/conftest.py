@@ -21,7 +21,7 @@ os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "HF_HUB_OFFLINE":
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Before tests import these: a failing assertion of theirs shows its values, as one of a test does.
 pytest.register_assert_rewrite(
-    "bss_signals", "compared_systems", "made_reports", "pretended_machines"
+    "bss_signals", "compared_systems", "half_precision", "made_reports", "pretended_machines"
 )
 
 

@@ -46,7 +46,8 @@ def trusted(asked: str, arithmetic: str, network: nn.Module, mix: torch.Tensor):
 
     torch 2.11 on CPUs with AMX gives other numbers for a convolution of stride 4 with 16 or 24
     channels, but the gradients of the right ones: a network learns to live with it, and separates
-    nothing in float32 and on other machines.
+    nothing in float32 and on other machines. On CPUs without bfloat16 it has no LSTM for inputs in
+    float32 under autocast, and raises.
 
     Args:
         asked: the setting ``trainer.precision``.
@@ -58,21 +59,20 @@ def trusted(asked: str, arithmetic: str, network: nn.Module, mix: torch.Tensor):
         as ``choose``.
 
     Raises:
-        UserError: bfloat16 was asked for, and a layer is wrong in it.
+        UserError: bfloat16 was asked for, and a layer is wrong or missing in it.
     """
-    layer = wrong_layer(network, mix) if arithmetic == "bf16-mixed" else None
-    if layer is None:
+    said = fault(network, mix) if arithmetic == "bf16-mixed" else None
+    if said is None:
         return arithmetic, None
-    line = (f"this CPU computes a layer wrongly in bfloat16 with torch {torch.__version__}:"
-            f" {layer}")  # fmt: skip
+    line = f"this CPU in bfloat16 with torch {torch.__version__}: {said}"
     if asked == "auto":
         return "32-true", f"{line}; it trains in float32"
     raise UserError(f"trainer.precision {asked}: {line}; auto takes float32 here")
 
 
 @torch.no_grad()
-def wrong_layer(network: nn.Module, mix: torch.Tensor) -> nn.Module | None:
-    """The first convolution or linear layer whose output in bfloat16 is not that in float32."""
+def fault(network: nn.Module, mix: torch.Tensor) -> str | None:
+    """What is wrong with a network in bfloat16: it raises, or a layer gives other numbers."""
     wrong = []
 
     def compare(layer, inputs, output):
@@ -89,12 +89,16 @@ def wrong_layer(network: nn.Module, mix: torch.Tensor) -> nn.Module | None:
              if isinstance(layer, kinds)]  # fmt: skip
     training = network.training
     network.eval()  # what batch normalisation has seen stays
-    with torch.autocast("cpu", torch.bfloat16):
-        network(mix)
-    network.train(training)
-    for hook in hooks:
-        hook.remove()
-    return wrong[0] if wrong else None
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            network(mix)
+    except RuntimeError as error:
+        return str(error).partition("\n")[0].rstrip(".")
+    finally:
+        network.train(training)
+        for hook in hooks:
+            hook.remove()
+    return f"it computes a layer wrongly, {wrong[0]}" if wrong else None
 
 
 def device_of(accelerator: str) -> str:

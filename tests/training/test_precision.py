@@ -103,8 +103,8 @@ def test_a_wrong_layer_is_found_and_nothing_changes():
     torch.manual_seed(0)
     net, mix = network(Wrong), torch.randn(2, 400)
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    assert precision.wrong_layer(net, mix) is net[4]
-    assert precision.wrong_layer(network(torch.nn.Conv1d), mix) is None
+    assert precision.fault(net, mix).endswith(repr(net[4]))
+    assert precision.fault(network(torch.nn.Conv1d), mix) is None
     assert net.training
     assert not any(layer._forward_hooks for layer in net)
     for name, value in net.state_dict().items():
@@ -122,3 +122,24 @@ def test_wrong_bfloat16_is_not_used():
     assert precision.trusted("32-true", "32-true", net, mix) == ("32-true", None)
     right = network(torch.nn.Conv1d)
     assert precision.trusted("auto", "bf16-mixed", right, mix) == ("bf16-mixed", None)
+
+
+class Missing(torch.nn.Conv1d):
+    """Stands for a kernel that there is not in bfloat16."""
+
+    def forward(self, x):
+        """As oneDNN's LSTM on a CPU without bfloat16."""
+        if torch.is_autocast_enabled("cpu"):
+            raise RuntimeError("could not create a primitive descriptor. Run with more words.")
+        return super().forward(x)
+
+
+def test_bfloat16_that_raises_is_not_used():
+    net, mix = network(Missing), torch.randn(2, 400)
+    arithmetic, line = precision.trusted("auto", "bf16-mixed", net, mix)
+    assert arithmetic == "32-true"
+    assert "could not create a primitive descriptor" in line
+    assert net.training
+    assert not any(layer._forward_hooks for layer in net)
+    with pytest.raises(UserError, match=r"precision bf16-mixed: .*primitive.*; auto takes float32"):
+        precision.trusted("bf16-mixed", "bf16-mixed", net, mix)
