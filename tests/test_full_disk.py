@@ -31,6 +31,7 @@ def files(place) -> set[str]:
     return {str(path.relative_to(place)) for path in place.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_each_stage_goes_on_once_there_is_room(tmp_path):
     splits = {"train": 6, "valid": 3, "test": 3}
     triplet_trees.make_tree(tmp_path / "tree", splits, rate=RATE, length=2 * RATE)

@@ -1,13 +1,13 @@
-"""What a learnt filterbank has become: frequency responses before and after training."""
+"""What a learnt filterbank has become: frequency responses before and after training.
+
+torch, which takes seconds to import, is needed only where there is a filterbank.
+"""
 
 import matplotlib
 import numpy as np
-import torch
-from asteroid_filterbanks import Filterbank
 from matplotlib.figure import Figure
 
 from local.base.experiment import Experiment
-from local.model import separators
 from local.reporting import figures
 
 RANGE = 40.0  # dB below a filter's peak that are shown
@@ -26,6 +26,8 @@ def learnt(of: Experiment) -> Figure | None:
     """
     if "fb_name" not in of.conf.get("model", {}):
         return None
+    from local.model import separators
+
     separator = separators.load(of.model)
     trained = _filterbank(separator)
     if trained is None:
@@ -35,11 +37,16 @@ def learnt(of: Experiment) -> Figure | None:
                 trained.sample_rate)  # fmt: skip
 
 
-def responses(filterbank: Filterbank) -> np.ndarray:
+def responses(filterbank) -> np.ndarray:
     """Gains in dB below each filter's peak, (filter, frequency), sorted by centre.
 
     The centre is the mean frequency, weighted by power.
+
+    Args:
+        filterbank: of asteroid_filterbanks.
     """
+    import torch
+
     with torch.no_grad():
         gains = torch.fft.rfft(filterbank.filters().squeeze(1).double(), 2 * POINTS - 2).abs()
     power = gains.square().numpy()
@@ -82,8 +89,10 @@ def draw(panels: dict[str, np.ndarray], rate: float) -> Figure:
     return figure
 
 
-def _filterbank(separator: separators.Separator) -> Filterbank | None:
-    """The encoder's filterbank, if it learns."""
+def _filterbank(separator):
+    """The encoder's filterbank, or None, also where it does not learn."""
+    from asteroid_filterbanks import Filterbank
+
     found = getattr(getattr(separator.network, "encoder", None), "filterbank", None)
     if isinstance(found, Filterbank) and any(p.requires_grad for p in found.parameters()):
         return found

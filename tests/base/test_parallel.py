@@ -31,6 +31,33 @@ def test_a_fault_within_a_worker_keeps_its_line():
         list(parallel.results(manifest.read, ["nowhere.csv"] * 2, jobs=2))
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_items_are_made_while_others_are_worked_on(jobs):
+    made = []
+
+    def items():
+        for i in range(40):
+            made.append(i)
+            yield -i
+
+    arriving = parallel.streamed(abs, items(), jobs)
+    first = next(arriving)
+    assert len(made) <= parallel.AHEAD * jobs + 1
+    assert sorted([first, *arriving]) == list(range(40))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_faults_of_items_and_of_work_on_them(jobs):
+    def items():
+        yield -1
+        raise UserError("no second one")
+
+    with pytest.raises(UserError, match="no second one"):
+        list(parallel.streamed(abs, items(), jobs))
+    with pytest.raises(UserError, match=r"nowhere\.csv: not there"):
+        list(parallel.streamed(manifest.read, ["nowhere.csv"] * 3, jobs))
+
+
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "carrier-pigeon://x", "127.0.0.1:x"])
 def test_a_scheduler_that_does_not_answer(address, monkeypatch):
     pytest.importorskip("distributed")

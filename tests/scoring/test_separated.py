@@ -6,7 +6,6 @@ import torch
 from scored_experiments import make_manifest
 from triplet_trees import RATE
 
-from local.base import parallel
 from local.base.errors import UserError
 from local.corpus import manifest
 from local.model import separators, windows
@@ -71,36 +70,3 @@ def test_what_does_not_fit_the_device_is_one_line(test_set, monkeypatch):
     monkeypatch.setattr(windows, "estimate_batch", full)
     with pytest.raises(UserError, match="memory of the device; try --device cpu"):
         list(separated.separate(separators.build("convtasnet", "tiny"), test_set, [0]))
-
-
-def double(x):
-    if x < 0:
-        raise UserError(f"{x} is negative")
-    return 2 * x
-
-
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_items_are_made_while_others_are_worked_on(jobs):
-    made = []
-
-    def items():
-        for i in range(40):
-            made.append(i)
-            yield i
-
-    arriving = parallel.streamed(double, items(), jobs)
-    first = next(arriving)
-    assert len(made) <= parallel.AHEAD * jobs + 1
-    assert sorted([first, *arriving]) == list(range(0, 80, 2))
-
-
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_faults_of_items_and_of_work_on_them(jobs):
-    def items():
-        yield 1
-        raise UserError("no second one")
-
-    with pytest.raises(UserError, match="no second one"):
-        list(parallel.streamed(double, items(), jobs))
-    with pytest.raises(UserError, match="-3 is negative"):
-        list(parallel.streamed(double, [1, -3, 2], jobs))
