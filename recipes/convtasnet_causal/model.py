@@ -123,11 +123,10 @@ class ConvTasNet(asteroid.models.ConvTasNet):
             kept.append(window[..., 1:])
             taps = window[..., :: conv.dilation[0]] * conv.weight.squeeze(1)
             hidden = norms(last_norm, last_activation(taps.sum(-1) + conv.bias))
-            if net.skip_chan:
-                skipped = skipped + _pointwise(block.skip_conv, hidden)
+            skipped = skipped + _pointwise(block.skip_conv, hidden)
             x = x + _pointwise(block.res_conv, hidden)
         activation, conv = net.mask_net
-        score = _pointwise(conv, activation(skipped if net.skip_chan else x))
+        score = _pointwise(conv, activation(skipped))
         mask = net.output_act(score.view(len(x), net.n_src, net.out_chan, 1))
         return mask, norms.moments(), kept
 

@@ -1,8 +1,11 @@
 """Facts of the paper on Conv-TasNet (Luo and Mesgarani 2019)."""
 
+import pytest
 import torch
 
+from local.base.errors import UserError
 from local.model import separators
+from local.separation.live import Live
 
 PAPER = {"kernel_size": 16, "stride": 8}  # 2 ms at the paper's 8 kHz; the rest is our conf.yml
 NARROW = {"bn_chan": 2, "hid_chan": 3, "skip_chan": 2, "n_filters": 4}
@@ -47,3 +50,66 @@ def test_causal_network_hears_no_future():
         before, after = separator(mix), separator(later)
     assert torch.equal(before[..., : 2001 - kernel], after[..., : 2001 - kernel])
     assert not torch.equal(before[..., 2000:], after[..., 2000:])
+
+
+MEL = {"fb_name": "mel", "n_filters": 128, "kernel_size": 128, "stride": 32,
+       "filterbank": {"n_mels": 8}}  # fmt: skip
+COSINE = {"fb_name": "cosine", "n_filters": 16, "kernel_size": 32, "stride": 16}
+STFT = {"fb_name": "stft", "n_filters": 64, "kernel_size": 64, "stride": 16}
+
+
+def causal(seed=0, **changes):
+    """A narrow network whose normalisations and biases matter."""
+    separator = separators.build("convtasnet_causal", "tiny", **(NARROW | changes))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in separator.network.masker.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return separator
+
+
+@pytest.mark.parametrize("length", [1, 255, 1111])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"norm_type": "cLN", "mask_act": "softmax"},
+        {"kernel_size": 20, "stride": 7, "conv_kernel_size": 2},
+        STFT | {"encoder_activation": "relu"},
+        COSINE,
+        MEL,
+    ],
+)
+def test_live_is_the_whole_recording(changes, length):
+    separator = causal(**changes)
+    noise = torch.randn(2, length + 300, generator=torch.Generator().manual_seed(0))
+    mix = torch.cat((0.1 * noise[:, :length], torch.zeros(2, 200), noise[:, length:]), 1)
+    live = Live(separator, channels=2)
+    out = [live.push(piece) for piece in mix.split(500, 1)]
+    found = torch.cat([*out, live.finish()], -1)
+    with torch.inference_mode():
+        torch.testing.assert_close(found, separator(mix), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("preset", "samples"), [(None, 32), ("tiny", 32), ("small", 512)])
+def test_live_waits_for_one_frame(preset, samples):
+    assert Live(separators.build("convtasnet_causal", preset)).latency == samples
+
+
+@pytest.mark.parametrize("changes", [{"fb_name": "gabor", "n_filters": 64}, {"causal": False}])
+def test_what_looks_further_ahead_cannot_run_live(changes):
+    with pytest.raises(UserError, match="cannot run live"):
+        Live(causal(**changes))
+
+
+@pytest.mark.parametrize("changes", [STFT, COSINE, MEL])
+def test_masks_of_one_give_every_sample_back(changes):
+    network = causal(**changes).network
+    conv = network.masker.mask_net[1]
+    torch.nn.init.zeros_(conv.weight)
+    torch.nn.init.constant_(conv.bias, 100.0)  # of a sigmoid
+    for length in (1, 100, 333):
+        mix = torch.randn(1, length)
+        with torch.no_grad():
+            estimates = network(mix)
+        torch.testing.assert_close(estimates, mix.unsqueeze(1).expand_as(estimates))
