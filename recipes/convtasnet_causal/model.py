@@ -79,7 +79,8 @@ class ConvTasNet(asteroid.models.ConvTasNet):
 
     def finish(self, state: tuple) -> torch.Tensor:
         """(batch, source, latency): the estimates of the last samples that went in."""
-        silence, out = torch.zeros_like(state[1][:, :1]).expand(-1, self.block), []
+        count, _, sums, *_ = state
+        silence, out = count.new_zeros(len(sums), self.block), [sums[..., :0]]
         for _ in range(-(-self._overlap // self.block)):
             estimates, state = self.step(silence, state)
             out.append(estimates)

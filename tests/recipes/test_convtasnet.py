@@ -75,6 +75,7 @@ def causal(seed=0, **changes):
         {},
         {"norm_type": "cLN", "mask_act": "softmax"},
         {"kernel_size": 20, "stride": 7, "conv_kernel_size": 2},
+        {"kernel_size": 16, "stride": 16, "fb_name": "analytic_free"},  # no frame overlaps
         STFT | {"encoder_activation": "relu"},
         COSINE,
         MEL,
