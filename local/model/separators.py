@@ -309,9 +309,12 @@ def count_macs(separator: Separator) -> int | None:
     mix = torch.zeros(1, MACS_SECONDS * separator.sample_rate)
     sources = torch.zeros(1, len(SOURCES), mix.shape[-1])
     counter = FlopCounterMode(display=False)
+    learnt = {name: value.clone() for name, value in separator.named_buffers()}
     # the counter cannot see into oneDNN's recurrent layers: switch oneDNN off
     with torch.no_grad(), warnings.catch_warnings(), counter:
         warnings.simplefilter("ignore", UserWarning)
         with torch.backends.mkldnn.flags(enabled=False):
             separator(mix, sources if separator.needs_sources else None)
+        for name, value in separator.named_buffers():
+            value.copy_(learnt[name])  # in training batch norm has learnt from the silence
     return counter.get_total_flops() // 2 // MACS_SECONDS or None

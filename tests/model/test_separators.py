@@ -313,6 +313,15 @@ def test_the_network_equals_asteroids_and_keeps_its_names(narrow):
         torch.testing.assert_close(narrow.network(mix), stock(mix), rtol=0, atol=1e-6)
 
 
+def test_counting_operations_changes_nothing():
+    """In training batch norm would learn from what is counted with."""
+    separator = separators.build("unet", "tiny").train()
+    before = {name: value.clone() for name, value in separator.state_dict().items()}
+    assert separators.count_macs(separator) > 0
+    after = separator.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
 def test_parameters_and_operations_are_counted(toy):
     rate = 1030
     separator = toy(CONVOLUTION, **{"data.sample_rate": rate})
