@@ -1,7 +1,8 @@
 """The model file that training writes: a plain dict that loads with ``weights_only=True``.
 
-It has Asteroid's keys ``model_name, model_args, state_dict, infos``, so a recipe with one of
-Asteroid's classes also loads with ``BaseModel.from_pretrained`` and runs in ``asteroid-infer``.
+It has Asteroid's keys ``model_name, model_args, state_dict, infos``, so a recipe with a class and a
+filterbank of Asteroid's also loads with ``BaseModel.from_pretrained`` and runs in
+``asteroid-infer``.
 The key ``winnow`` has: format, recipe, sample_rate (Hz), sources (names of the network's outputs,
 in its order), mixture_consistency, provenance.
 """

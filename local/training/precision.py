@@ -42,7 +42,7 @@ def choose(asked: str, accelerator: str) -> tuple[str, str | None]:
 
 
 def trusted(asked: str, arithmetic: str, network: nn.Module, mix: torch.Tensor):
-    """``choose`` once the network is there: float32 for ``auto`` where bfloat16 is wrong.
+    """``choose`` once the network is there: float32 for ``auto`` where bfloat16 fails.
 
     torch 2.11 on CPUs with AMX gives other numbers for a convolution of stride 4 with 16 or 24
     channels, but the gradients of the right ones: a network learns to live with it, and separates

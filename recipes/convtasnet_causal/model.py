@@ -19,7 +19,7 @@ class ConvTasNet(asteroid.models.ConvTasNet):
     and enough after it.
 
     A causal network can run live, frame by frame, unless the synthesis of its filterbank reaches
-    over several frames. It remembers the sums of its cumulative normalisations and what its
+    over several frames. It remembers the statistics of its cumulative normalisations and what its
     convolutions look back on.
     """
 
@@ -43,9 +43,9 @@ class ConvTasNet(asteroid.models.ConvTasNet):
     def start(self, batch: int) -> tuple[torch.Tensor, ...]:
         """The state before the first sample, for ``step``.
 
-        Frames so far; the last samples (batch, time); overlap-added estimates (batch, source,
-        time); means and mean squares of each cumulative normalisation, (layer, 2, batch, 1); for
-        each block of convolutions the frames that it looks back on, (batch, channel, frame).
+        Frames so far, (1,); the last samples (batch, time); overlap-added estimates (batch, source,
+        time); means and variances of each cumulative normalisation, (layer, 2, batch, 1); for each
+        block of convolutions the frames that it looks back on, (batch, channel, frame).
         """
         zeros = next(self.masker.parameters()).new_zeros
         norms = sum(isinstance(module, CumLN) for module in self.masker.modules())
@@ -133,25 +133,30 @@ class ConvTasNet(asteroid.models.ConvTasNet):
 
 
 class _Norms:
-    """The normalisations of one frame after the other layer; running means, not sums, last."""
+    """The normalisations of one frame, layer after layer.
+
+    Means and variances stay exact in a long recording, where sums would not, and where the mean is
+    large, where squares would not (Chan, Golub and LeVeque 1983).
+    """
 
     def __init__(self, share, moments):
-        self.share, self.before, self.after = share, iter(moments), []
-        self.none = moments
+        self.share, self.start, self.before, self.after = share, moments, iter(moments), []
 
     def __call__(self, norm: nn.Module, x: torch.Tensor) -> torch.Tensor:
         """(batch, channel) -> the same shape."""
         if not isinstance(norm, CumLN):  # each frame by itself
             return norm(x.unsqueeze(-1)).squeeze(-1)
-        frame = torch.stack((x, x.square())).mean(-1, keepdim=True)
-        self.after.append(torch.lerp(next(self.before), frame, self.share))
-        mean, square = self.after[-1]
-        scale = (torch.addcmul(square, mean, mean, value=-1).clamp(min=0) + EPSILON).rsqrt()
-        return torch.addcmul(norm.beta, (x - mean) * scale, norm.gamma)
+        frame, (before, variance) = x.mean(-1, keepdim=True), next(self.before)
+        step, within = frame - before, (x - frame).square().mean(-1, keepdim=True)
+        mean = torch.addcmul(before, step, self.share)
+        spread = torch.addcmul(within, step.square(), 1 - self.share)
+        variance = torch.lerp(variance, spread, self.share)
+        self.after.append(torch.stack((mean, variance)))
+        return torch.addcmul(norm.beta, (x - mean) * (variance + EPSILON).rsqrt(), norm.gamma)
 
     def moments(self) -> torch.Tensor:
         """What the next frame needs, of all layers in their order."""
-        return torch.stack(self.after) if self.after else self.none
+        return torch.stack(self.after) if self.after else self.start
 
 
 def _depthwise(block: nn.Module) -> nn.Conv1d:

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from asteroid.models import BaseModel
+from torch.nn import functional as F
 
 from local.base.errors import UserError
-from local.model import separators
+from local.model import checkpoint, separators
 from local.separation.live import Live
 
 PAPER = {"kernel_size": 16, "stride": 8}  # 2 ms at the paper's 8 kHz; the rest is our conf.yml
@@ -68,7 +70,7 @@ def causal(seed=0, **changes):
     return separator
 
 
-@pytest.mark.parametrize("length", [1, 255, 1111])
+@pytest.mark.parametrize("length", [0, 3, 255, 1111])
 @pytest.mark.parametrize(
     "changes",
     [
@@ -83,13 +85,30 @@ def causal(seed=0, **changes):
 )
 def test_live_is_the_whole_recording(changes, length):
     separator = causal(**changes)
-    noise = torch.randn(2, length + 300, generator=torch.Generator().manual_seed(0))
-    mix = torch.cat((0.1 * noise[:, :length], torch.zeros(2, 200), noise[:, length:]), 1)
-    live = Live(separator, channels=2)
-    out = [live.push(piece) for piece in mix.split(500, 1)]
-    found = torch.cat([*out, live.finish()], -1)
+    for middle in (1, 500):  # a recording of a few samples, and one with silence in it
+        noise = torch.randn(2, length + middle, generator=torch.Generator().manual_seed(0))
+        silence = torch.zeros(2, 200 if middle > 1 else 0)
+        mix = torch.cat((0.1 * noise[:, :length], silence, noise[:, length:]), 1)
+        live = Live(separator, channels=2)
+        out = [live.push(piece) for piece in mix.split(500, 1)]
+        found = torch.cat([*out, live.finish()], -1)
+        with torch.inference_mode():
+            torch.testing.assert_close(found, separator(mix), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("changes", [{}, STFT])
+def test_features_far_from_0_and_close_together_are_normalised_exactly(changes):
+    """Those of a quiet recording after a sigmoid: squares of 0.5 would cancel in float32."""
+    separator = causal(**changes, encoder_activation="sigmoid")
+    mix = 0.01 * torch.randn(1, 3000, generator=torch.Generator().manual_seed(0))
+    live = Live(separator)
+    found = torch.cat((live.push(mix), live.finish()), -1)
     with torch.inference_mode():
-        torch.testing.assert_close(found, separator(mix), rtol=0, atol=1e-5)
+        whole = separator(mix)
+        exact = separator.double()(mix.double())
+    for estimates in (found, whole):
+        error = (estimates - exact).abs().max() / exact.abs().max()
+        assert error < 1e-3
 
 
 @pytest.mark.parametrize(("preset", "samples"), [(None, 32), ("tiny", 32), ("small", 512)])
@@ -110,7 +129,17 @@ def test_masks_of_one_give_every_sample_back(changes):
     torch.nn.init.zeros_(conv.weight)
     torch.nn.init.constant_(conv.bias, 100.0)  # of a sigmoid
     for length in (1, 100, 333):
-        mix = torch.randn(1, length)
+        mix = torch.randn(1, length, generator=torch.Generator().manual_seed(length))
         with torch.no_grad():
             estimates = network(mix)
         torch.testing.assert_close(estimates, mix.unsqueeze(1).expand_as(estimates))
+
+
+def test_asteroid_loads_it_without_the_silence(tmp_path):
+    separator, path = causal(), tmp_path / "model.pth"
+    checkpoint.save(path, separator, {"provenance": {}})
+    stock = BaseModel.from_pretrained(str(path)).eval()
+    mix = torch.randn(2, 1001, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found = stock(F.pad(mix, (16, 32)))[..., 16:1017]
+        torch.testing.assert_close(found, separator.network(mix), rtol=0, atol=1e-6)
